@@ -1,0 +1,80 @@
+//! The command line: one subcommand per file in `cli/`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod check;
+pub mod demo;
+pub mod run;
+pub mod status;
+
+/// Where the configuration lives unless `-c` says otherwise.
+pub const DEFAULT_CONFIG: &str = "/etc/warren/warren.toml";
+/// Where the admin socket lives unless `--socket` or the configuration says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/warren/admin.sock";
+
+/// Process exit codes (sysexits.h where it has a fitting one).
+pub mod exit {
+    /// Everything went well.
+    pub const GOOD: u8 = 0;
+    /// Something failed at run time.
+    pub const FAILED: u8 = 1;
+    /// The command line is wrong (EX_USAGE).
+    pub const USAGE: u8 = 64;
+    /// An address or port could not be had (EX_UNAVAILABLE).
+    pub const UNAVAILABLE: u8 = 69;
+    /// A capability is missing (EX_NOPERM).
+    pub const NO_PERMISSION: u8 = 77;
+    /// The configuration is wrong (EX_CONFIG).
+    pub const CONFIG: u8 = 78;
+}
+
+#[derive(Debug, Parser)]
+#[command(name = "warren", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground
+    Run {
+        /// Configuration file
+        #[arg(short, long, default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// Check a configuration file and report every problem
+    Check(check::Options),
+    /// Show what a running daemon is doing
+    Status(status::Options),
+    /// Balance three embedded AMQP brokers on loopback, kill one, and count
+    Demo(demo::Options),
+}
+
+/// Parses the process arguments, runs the subcommand and returns the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // --help and --version are errors to clap but not to the user.
+            let code = if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::GOOD
+            };
+            // Nothing is left to do if the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    ExitCode::from(match arguments.command {
+        Command::Run { config } => run::main(&config),
+        Command::Check(options) => check::main(&options),
+        Command::Status(options) => status::main(&options),
+        Command::Demo(options) => demo::main(&options),
+    })
+}

@@ -1,0 +1,293 @@
+//! The configuration as the program uses it: every default applied, every rule checked.
+//!
+//! [`load`] reads a file through two levels: `config/file.rs` mirrors the TOML text, and
+//! `config/resolve.rs` turns it into the types below or into [`Problems`]. The rest of the program
+//! never sees the first level.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub mod error;
+pub mod file;
+pub mod resolve;
+pub mod units;
+
+pub use error::Problems;
+
+/// Everything that a configuration file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `[global]`
+    pub global: Global,
+    /// `[log]`
+    pub log: Log,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[listen.NAME]`, in the order of the file.
+    pub listeners: Vec<Listener>,
+    /// `[pool.NAME]`, in the order of the file.
+    pub pools: Vec<Pool>,
+}
+
+/// `[global]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Global {
+    /// Worker threads; never 0 (the file's 0 has become the number of CPUs).
+    pub workers: usize,
+    /// Connections in all; 0: what the descriptor limit allows (the daemon computes it).
+    pub max_connections: u32,
+    /// How long TERM waits for connections to end.
+    pub drain_timeout: Duration,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Shape of a log line.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// One line per connection, when it ends.
+    pub connections: bool,
+}
+
+/// Shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Native journal when stderr is connected to it, text otherwise.
+    Auto,
+    /// Human-readable lines on stderr.
+    Text,
+    /// One JSON object per line on stderr.
+    Json,
+    /// systemd's native journal protocol.
+    Journal,
+}
+
+/// Severity of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Path of the stats socket; `None` when the file says `""`.
+    pub socket: Option<PathBuf>,
+    /// Permission bits of the socket, `0o660` by default.
+    pub socket_mode: u32,
+    /// What `show info` calls the product.
+    pub identity: Identity,
+}
+
+/// What `show info` calls the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// `Name: HAProxy`, so that existing tools accept it.
+    Haproxy,
+    /// `Name: warren`.
+    Warren,
+}
+
+/// `[listen.NAME]`: addresses we accept on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Its table key.
+    pub name: String,
+    /// At least one address.
+    pub bind: Vec<SocketAddr>,
+    /// Index into [`Config::pools`].
+    pub pool: usize,
+    /// Open connections of this listener; 0: no limit of its own. The rest waits in the backlog.
+    pub max_connections: u32,
+    /// Accepted connections per second; 0: no limit. The rest waits in the backlog.
+    pub max_accept_rate: u32,
+    /// Client networks that may connect; empty: all.
+    pub allow: Vec<IpNet>,
+    /// Client networks that may not; looked at before `allow`.
+    pub deny: Vec<IpNet>,
+    /// Expect a PROXY v1 or v2 header, from `trusted` sources only.
+    pub proxy_protocol: bool,
+    /// Networks whose PROXY headers we believe.
+    pub trusted: Vec<IpNet>,
+}
+
+/// `[pool.NAME]`: the servers behind a listener and how to choose among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Its table key.
+    pub name: String,
+    /// How to choose.
+    pub balance: Balance,
+    /// Connection attempts on other servers after the first one failed.
+    pub retries: u32,
+    /// What happens to the connections of a server that went down.
+    pub on_down: OnDown,
+    /// A server that comes back up reaches its full share after this long; zero: at once.
+    pub slow_start: Duration,
+    /// How long one connection attempt may take.
+    pub connect_timeout: Duration,
+    /// A connection silent in both directions for this long is closed; `None`: never.
+    pub idle_timeout: Option<Duration>,
+    /// How long a connection may wait when every server is at its limit.
+    pub queue_timeout: Duration,
+    /// How many connections may wait; more are refused.
+    pub max_queue: u32,
+    /// `[pool.NAME.check]`
+    pub check: Check,
+    /// `[pool.NAME.servers]`, in the order of the file; at least one.
+    pub servers: Vec<Server>,
+}
+
+/// How to choose a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// Fewest open connections for its weight; equals take turns.
+    Leastconn,
+    /// Smooth weighted round robin.
+    Roundrobin,
+    /// The less loaded of two drawn by weight.
+    Random,
+    /// Consistent hashing on the client address.
+    Source,
+    /// The first server of the file that is not at its limit.
+    First,
+}
+
+/// What happens to the connections of a server that went down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDown {
+    /// Reset them, so that clients reconnect at once.
+    Reset,
+    /// Leave them to end by themselves.
+    Keep,
+}
+
+/// `[pool.NAME.check]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// Pause between two checks (jittered by the monitor).
+    pub interval: Duration,
+    /// How long one check may take.
+    pub timeout: Duration,
+    /// Good checks in a row until a server that is down is up.
+    pub rise: u32,
+    /// Bad checks in a row until a server that is up is down.
+    pub fall: u32,
+}
+
+/// What a health check asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckKind {
+    /// Nothing: the server is always up.
+    None,
+    /// A TCP handshake, ended by a reset before any byte was sent.
+    Tcp,
+    /// `GET path` on `port`, answered with 200.
+    Http {
+        /// Port of the HTTP side; `None`: the server's own port.
+        port: Option<u16>,
+        /// Request path.
+        path: String,
+        /// `user:password` for basic authentication.
+        credentials: Option<Credentials>,
+    },
+    /// One long-lived, logged-in AMQP 0-9-1 connection.
+    Amqp {
+        /// Whom to log in as.
+        credentials: Credentials,
+        /// Virtual host to open.
+        vhost: String,
+    },
+}
+
+/// A user name and a password. `Debug` does not show the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password, read from the file that the configuration names.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One entry of `[pool.NAME.servers]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Its table key.
+    pub name: String,
+    /// Where it listens.
+    pub address: Address,
+    /// Its share of the connections, 0 to 256, 100 by default; 0 takes no new ones.
+    pub weight: u16,
+    /// Open connections; 0: no limit.
+    pub max_connections: u32,
+    /// Used only when no other server of the pool is usable.
+    pub backup: bool,
+    /// PROXY header to send before the client's first byte.
+    pub send_proxy: SendProxy,
+}
+
+/// `host:port`, where the host may be a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// An IP address or a name.
+    pub host: Host,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// The host part of an [`Address`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// A literal address.
+    Ip(IpAddr),
+    /// A name, resolved at start and every 30 s, off the data path.
+    Name(String),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.host {
+            Host::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
+
+/// PROXY header to send to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum SendProxy {
+    Off,
+    V1,
+    V2,
+}
+
+/// Reads and resolves a configuration file. Warnings do not make it fail; they are returned beside
+/// the configuration.
+///
+/// # Errors
+///
+/// Every problem of the file, in the order of the file.
+pub fn load(_path: &Path) -> Result<(Config, Problems), Problems> {
+    todo!("config helper")
+}

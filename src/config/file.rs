@@ -1,0 +1,1 @@
+//! Mirror of the TOML text; unknown keys are errors.

@@ -1,0 +1,1 @@
+//! From the mirror of the file to the configuration: defaults, cross-field rules, all problems.

@@ -1,0 +1,1 @@
+//! Values with units: "250ms", "64k".

@@ -1,0 +1,1 @@
+//! Signals, readiness and watchdog to systemd, the drain.

@@ -1,0 +1,1 @@
+//! Logs as text, JSON lines or native journal.

@@ -1,0 +1,1 @@
+//! choose() -> Lease; dropping the Lease gives the slot back.
