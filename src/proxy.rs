@@ -8,3 +8,4 @@
 //! 6. The lease is dropped, the account closed: one log line, the counters, the histograms.
 
 pub mod account;
+pub mod proxy_protocol;
