@@ -1,1 +1,184 @@
 //! Signals, readiness and watchdog to systemd, the drain.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// The socket of the service manager (sd_notify(3)); unset when nobody wants to know.
+const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
+/// Tells systemd how the daemon is. Without systemd every call does nothing.
+///
+/// A message that cannot be sent is logged and forgotten: systemd draws its own conclusions from
+/// silence. The socket never blocks, so that a hanging service manager cannot hang the daemon.
+#[derive(Debug)]
+pub struct Notifier {
+    manager: Option<Manager>,
+    watchdog: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Manager {
+    socket: UnixDatagram,
+    address: SocketAddr,
+}
+
+impl Notifier {
+    /// Reads `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`, once.
+    ///
+    /// # Errors
+    ///
+    /// `NOTIFY_SOCKET` is set but is no socket address, or no socket can be had.
+    pub fn from_environment() -> io::Result<Self> {
+        let manager = std::env::var_os(NOTIFY_SOCKET)
+            .map(|name| Manager::at(&name))
+            .transpose()?;
+        Ok(Self {
+            manager,
+            watchdog: sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()),
+        })
+    }
+
+    /// The daemon serves. `status` is one line for `systemctl status`.
+    pub fn ready(&self, status: &str) {
+        self.send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
+    }
+
+    /// Replaces the line in `systemctl status`.
+    pub fn status(&self, text: &str) {
+        self.send(&[NotifyState::Status(&one_line(text))]);
+    }
+
+    /// The daemon is on its way out.
+    pub fn stopping(&self) {
+        self.send(&[NotifyState::Stopping]);
+    }
+
+    /// The start or stop that is going on needs this much longer, counted from now.
+    pub fn extend_timeout(&self, more: Duration) {
+        let microseconds = u32::try_from(more.as_micros()).unwrap_or(u32::MAX);
+        self.send(&[NotifyState::ExtendTimeoutUsec(microseconds)]);
+    }
+
+    /// How often to call [`Self::ping`]: half of what systemd waits for. `None`: not at all.
+    #[must_use]
+    pub fn watchdog_interval(&self) -> Option<Duration> {
+        self.watchdog.map(|limit| limit / 2)
+    }
+
+    /// The daemon makes progress.
+    pub fn ping(&self) {
+        self.send(&[NotifyState::Watchdog]);
+    }
+
+    fn send(&self, states: &[NotifyState<'_>]) {
+        let Some(manager) = &self.manager else {
+            return;
+        };
+        let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+        if let Err(error) = manager.send(&message) {
+            tracing::warn!(%error, "the service manager cannot be notified");
+        }
+    }
+}
+
+impl Manager {
+    /// A path, or an abstract name behind `@`.
+    fn at(name: &OsStr) -> io::Result<Self> {
+        let address = match name.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(name)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, address })
+    }
+
+    fn send(&self, message: &str) -> io::Result<()> {
+        self.socket
+            .send_to_addr(message.as_bytes(), &self.address)
+            .map(drop)
+    }
+}
+
+/// A line break would begin another assignment.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    //! A socket plays the service manager.
+
+    use super::*;
+
+    fn pair(name: &OsStr, address: &SocketAddr) -> (Notifier, UnixDatagram) {
+        let server = UnixDatagram::bind_addr(address).unwrap();
+        let notifier = Notifier {
+            manager: Some(Manager::at(name).unwrap()),
+            watchdog: Some(Duration::from_secs(10)),
+        };
+        (notifier, server)
+    }
+
+    fn heard(server: &UnixDatagram) -> String {
+        let mut message = [0; 256];
+        let length = server.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn says_what_systemd_understands() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let address = SocketAddr::from_pathname(&path).unwrap();
+        let (notifier, server) = pair(path.as_os_str(), &address);
+        notifier.ready("3/3 servers up\nWATCHDOG=trigger");
+        assert_eq!(
+            heard(&server),
+            "READY=1\nSTATUS=3/3 servers up WATCHDOG=trigger\n"
+        );
+        notifier.status("draining");
+        assert_eq!(heard(&server), "STATUS=draining\n");
+        notifier.stopping();
+        assert_eq!(heard(&server), "STOPPING=1\n");
+        notifier.extend_timeout(Duration::from_secs(2));
+        assert_eq!(heard(&server), "EXTEND_TIMEOUT_USEC=2000000\n");
+        notifier.ping();
+        assert_eq!(heard(&server), "WATCHDOG=1\n");
+        assert_eq!(notifier.watchdog_interval(), Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn speaks_to_an_abstract_socket() {
+        let name = format!("warren-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let (notifier, server) = pair(OsStr::new(&format!("@{name}")), &address);
+        notifier.ping();
+        assert_eq!(heard(&server), "WATCHDOG=1\n");
+    }
+
+    #[test]
+    fn never_waits_for_a_manager_that_hangs_or_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let address = SocketAddr::from_pathname(&path).unwrap();
+        let (notifier, server) = pair(path.as_os_str(), &address);
+        for _ in 0..10_000 {
+            notifier.ping();
+        }
+        drop(server);
+        notifier.ping();
+        let nobody = Notifier {
+            manager: None,
+            watchdog: None,
+        };
+        nobody.ready("alone");
+        assert_eq!(nobody.watchdog_interval(), None);
+    }
+}

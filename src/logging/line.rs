@@ -1,0 +1,305 @@
+//! One log line as bytes: text for people, JSON for programs, fields for the journal.
+//!
+//! What the network says ends up in values, so they are cut at [`MAX_VALUE`] bytes and cannot
+//! forge lines or drive a terminal: control characters are escaped in text, and JSON and the
+//! journal's protocol carry them as data.
+
+use std::fmt::{self, Write as _};
+use std::time::{Duration, SystemTime};
+
+use tracing::Level;
+use tracing::field::{Field, Visit};
+
+/// The longest message or value in bytes; the rest is cut off and shows as `…`.
+const MAX_VALUE: usize = 2048;
+/// The longest field name that journald takes.
+const MAX_JOURNAL_NAME: usize = 64;
+const IDENTIFIER: &str = "warren";
+
+/// One event, independent of how it will be written.
+#[derive(Debug)]
+pub(super) struct Record {
+    at: SystemTime,
+    level: Level,
+    target: String,
+    message: String,
+    fields: Vec<(&'static str, Value)>,
+}
+
+#[derive(Debug)]
+enum Value {
+    Text(String),
+    /// A number or boolean as JSON writes it.
+    Plain(String),
+}
+
+impl Record {
+    pub(super) fn of(event: &tracing::Event<'_>, at: SystemTime) -> Self {
+        let metadata = event.metadata();
+        let mut record = Self {
+            at,
+            level: *metadata.level(),
+            target: metadata.target().to_owned(),
+            message: String::new(),
+            fields: Vec::with_capacity(metadata.fields().len()),
+        };
+        event.record(&mut record);
+        record
+    }
+
+    /// The line that stands for `count` lines that are missing.
+    pub(super) fn of_dropped(count: u64, at: SystemTime) -> Self {
+        Self {
+            at,
+            level: Level::WARN,
+            target: module_path!().to_owned(),
+            message: "log lines were dropped".to_owned(),
+            fields: vec![("dropped", Value::Plain(count.to_string()))],
+        }
+    }
+
+    fn text(&mut self, field: &Field, text: String) {
+        if field.name() == "message" {
+            self.message = text;
+        } else {
+            self.fields.push((field.name(), Value::Text(text)));
+        }
+    }
+
+    fn plain(&mut self, field: &Field, literal: String) {
+        self.fields.push((field.name(), Value::Plain(literal)));
+    }
+}
+
+impl Visit for Record {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.text(field, bounded(format_args!("{value:?}")));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.text(field, bounded(format_args!("{value}")));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.plain(field, serde_json::Value::from(value).to_string());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.plain(field, value.to_string());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.plain(field, value.to_string());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.plain(field, value.to_string());
+    }
+}
+
+/// The text of `arguments`, cut at [`MAX_VALUE`] bytes while it is being made.
+fn bounded(arguments: fmt::Arguments<'_>) -> String {
+    struct Bounded(String);
+    impl fmt::Write for Bounded {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let room = MAX_VALUE - self.0.len();
+            if text.len() <= room {
+                self.0.push_str(text);
+                return Ok(());
+            }
+            self.0.push_str(&text[..text.floor_char_boundary(room)]);
+            Err(fmt::Error)
+        }
+    }
+    let mut out = Bounded(String::new());
+    if out.write_fmt(arguments).is_err() {
+        out.0.push('…');
+    }
+    out.0
+}
+
+/// How a record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Text {
+        /// The level in colour.
+        coloured: bool,
+        /// `<3>` and the like at the start, for a journal that reads the stream (sd-daemon(3)).
+        prefixed: bool,
+    },
+    Json,
+    Journal,
+}
+
+impl Shape {
+    pub(super) fn encode(self, record: &Record) -> Vec<u8> {
+        match self {
+            Self::Text { coloured, prefixed } => text(record, coloured, prefixed).into_bytes(),
+            Self::Json => json(record).into_bytes(),
+            Self::Journal => journal(record),
+        }
+    }
+}
+
+/// `2026-11-25T01:53:01.123Z INFO message key=value other="two words"`
+fn text(record: &Record, coloured: bool, prefixed: bool) -> String {
+    let mut out = String::with_capacity(128);
+    if prefixed {
+        let _ = write!(out, "<{}>", priority(record.level));
+    }
+    push_timestamp(&mut out, record.at);
+    let level = record.level.as_str();
+    if coloured {
+        let _ = write!(out, " \x1b[{}m{level:<5}\x1b[0m ", colour(record.level));
+    } else {
+        let _ = write!(out, " {level:<5} ");
+    }
+    push_escaped(&mut out, &record.message);
+    for (name, value) in &record.fields {
+        let _ = write!(out, " {name}=");
+        match value {
+            Value::Plain(value) => out.push_str(value),
+            Value::Text(value) if is_one_word(value) => out.push_str(value),
+            Value::Text(value) => {
+                let _ = write!(out, "{value:?}");
+            }
+        }
+    }
+    out.push('\n');
+    out
+}
+
+fn is_one_word(value: &str) -> bool {
+    let breaks = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '"' | '=' | '\\');
+    !value.is_empty() && !value.contains(breaks)
+}
+
+fn push_escaped(out: &mut String, text: &str) {
+    for c in text.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+}
+
+/// `{"timestamp":…,"level":…,"target":…,"message":…,"key":value}`, one object per line.
+fn json(record: &Record) -> String {
+    let mut out = String::with_capacity(192);
+    out.push_str("{\"timestamp\":\"");
+    push_timestamp(&mut out, record.at);
+    out.push('"');
+    push_member(&mut out, "level", &quoted(record.level.as_str()));
+    push_member(&mut out, "target", &quoted(&record.target));
+    push_member(&mut out, "message", &quoted(&record.message));
+    for (name, value) in &record.fields {
+        match value {
+            Value::Plain(value) => push_member(&mut out, name, value),
+            Value::Text(value) => push_member(&mut out, name, &quoted(value)),
+        }
+    }
+    out.push_str("}\n");
+    out
+}
+
+fn push_member(out: &mut String, name: &str, value: &str) {
+    let _ = write!(out, ",{}:{value}", quoted(name));
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// systemd's native protocol (`JOURNAL_NATIVE_PROTOCOL` in its documentation), every field in the
+/// form that allows any octet: name, LF, length as 64 bits little-endian, value, LF.
+fn journal(record: &Record) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let priority = priority(record.level).to_string();
+    push_journal_field(&mut out, "MESSAGE", &record.message);
+    push_journal_field(&mut out, "PRIORITY", &priority);
+    push_journal_field(&mut out, "SYSLOG_IDENTIFIER", IDENTIFIER);
+    push_journal_field(&mut out, "TARGET", &record.target);
+    for (name, value) in &record.fields {
+        let (Value::Text(value) | Value::Plain(value)) = value;
+        push_journal_field(&mut out, &journal_name(name), value);
+    }
+    out
+}
+
+fn push_journal_field(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'\n');
+    out.extend_from_slice(&(value.len() as u64).to_le_bytes());
+    out.extend_from_slice(value.as_bytes());
+    out.push(b'\n');
+}
+
+/// Capital letters, digits and underscores, starting with a letter: journald ignores others.
+fn journal_name(name: &str) -> String {
+    name.chars()
+        .map(|c| match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' => c.to_ascii_uppercase(),
+            _ => '_',
+        })
+        .skip_while(|c| !c.is_ascii_alphabetic())
+        .take(MAX_JOURNAL_NAME)
+        .collect()
+}
+
+/// syslog's severities (RFC 5424, section 6.2.1).
+const fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// ECMA-48 colour: red, yellow, green, blue.
+const fn colour(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG | Level::TRACE => 34,
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds. A clock before 1970 shows as 1970.
+fn push_timestamp(out: &mut String, at: SystemTime) {
+    let since_1970 = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    let seconds = since_1970.as_secs();
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let millisecond = since_1970.subsec_millis();
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z"
+    );
+}
+
+/// Year, month and day in the Gregorian calendar of a day counted from 1970-01-01.
+///
+/// Counted in years that begin in March, so that a leap day is the last of its year, within eras
+/// of 400 years, after which the calendar repeats.
+const fn civil(day: u64) -> (u64, u64, u64) {
+    const ERA: u64 = 146_097;
+    let from_march_of_year_0 = day + 719_468;
+    let era = from_march_of_year_0 / ERA;
+    let day = from_march_of_year_0 % ERA;
+    let year = (day - day / 1460 + day / 36_524 - day / (ERA - 1)) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // Months from March have 31, 30, 31, 30, 31 days, again and again.
+    let month_from_march = (5 * day + 2) / 153;
+    let day_of_month = day - (153 * month_from_march + 2) / 5 + 1;
+    let (month, next_year) = if month_from_march < 10 {
+        (month_from_march + 3, 0)
+    } else {
+        (month_from_march - 9, 1)
+    };
+    (era * 400 + year + next_year, month, day_of_month)
+}
