@@ -1,24 +1,36 @@
 //! What a pool promises: to choose a usable server quickly, to keep every server within its limit,
 //! and to count open connections exactly.
 //!
-//! [`Pool`] guards the pure [`table::Table`] with one short lock, taken once per connection when a
-//! server is chosen and once when its [`Lease`] is dropped; never for a byte.
+//! *Usable* is a server that is up and ready and has a weight and an address. Backup servers are
+//! chosen only while no other server is usable, then all of them, by the same algorithm. A server
+//! at its limit is still usable: connections wait for it in the pool's queue, first come, first
+//! served, and no slot is ever free that somebody in the queue could have.
+//!
+//! [`Pool`] guards the pure `Table` with one short lock, taken once per connection when a server is
+//! chosen and once when its [`Lease`] is dropped; never for a byte. A slot that comes free is
+//! handed to the next in line under that same lock.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::config;
 use crate::health::verdict::CheckResult;
 use crate::stats::Averages;
 
-pub mod choose;
+mod choose;
+mod queue;
 pub mod server;
-pub mod table;
+mod source;
+mod table;
+mod tree;
 pub mod wait;
 
+use choose::Wish;
+use queue::Grant;
 use server::{Admin, Health, ServerSnapshot, StateChange};
+use table::{Decision, Table};
 use wait::Waiting;
 
 /// The servers behind a listener and how to choose among them.
@@ -31,6 +43,7 @@ pub struct Pool {
     pub servers: Vec<Server>,
     /// HAProxy's averages of the BACKEND row.
     pub averages: Averages,
+    table: Mutex<Table>,
 }
 
 /// What connections and statistics need of a server without the pool's lock.
@@ -57,6 +70,7 @@ pub struct Request<'a> {
 }
 
 /// The answer to a [`Request`].
+#[must_use = "a lease that is dropped is given back"]
 pub enum Choice {
     /// Use this server.
     Leased(Lease),
@@ -78,6 +92,15 @@ pub struct Lease {
 }
 
 impl Lease {
+    fn new(pool: Arc<Pool>, grant: Grant) -> Self {
+        Self {
+            pool,
+            index: grant.server,
+            address: grant.address,
+            epoch: grant.epoch,
+        }
+    }
+
     /// Index of the server in its pool.
     #[must_use]
     pub fn index(&self) -> usize {
@@ -99,10 +122,13 @@ impl Lease {
     /// Whether the server went down since and its connections have to be reset.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
-        self.server()
-            .epoch
-            .load(std::sync::atomic::Ordering::Relaxed)
-            != self.epoch
+        self.server().epoch.load(Ordering::Relaxed) != self.epoch
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.pool.with(|table| table.release(self.index));
     }
 }
 
@@ -117,74 +143,129 @@ pub struct Report {
 }
 
 impl Pool {
-    /// A pool whose servers are all [`Health::Unknown`], or [`Health::Up`] with check type `none`.
-    /// Servers with a literal address have it; the others wait for [`Pool::set_address`].
-    /// `first_server` is the id of its first server.
+    /// A pool whose servers are all [`Health::Unknown`], or [`Health::Up`] with check type `none`
+    /// once they have an address. Servers with a literal address have it; the others wait for
+    /// [`Pool::set_address`]. `first_server` is the id of its first server.
     #[must_use]
-    pub fn new(
-        _config: config::Pool,
-        _id: usize,
-        _first_server: usize,
-        _now: Instant,
-    ) -> Arc<Self> {
-        todo!("pool helper")
+    pub fn new(config: config::Pool, id: usize, first_server: usize, now: Instant) -> Arc<Self> {
+        let servers = config
+            .servers
+            .iter()
+            .enumerate()
+            .map(|(index, server)| Server {
+                id: first_server + index,
+                config: server.clone(),
+                averages: Averages::default(),
+                epoch: AtomicU32::new(0),
+            })
+            .collect();
+        Arc::new(Self {
+            id,
+            servers,
+            averages: Averages::default(),
+            table: Mutex::new(Table::new(&config, now)),
+            config,
+        })
     }
 
     /// Chooses a server.
-    #[must_use]
-    pub fn choose(self: &Arc<Self>, _request: &Request<'_>) -> Choice {
-        todo!("pool helper")
+    pub fn choose(self: &Arc<Self>, request: &Request<'_>) -> Choice {
+        let wish = Wish {
+            client: request.client,
+            draw: request.draw,
+        };
+        match self.with(|table| table.choose(wish, request.tried)) {
+            Decision::Granted(grant) => Choice::Leased(Lease::new(Arc::clone(self), grant)),
+            Decision::Queued(ticket) => Choice::Wait(Waiting::new(Arc::clone(self), ticket)),
+            Decision::QueueFull => Choice::QueueFull,
+            Decision::NoServer => Choice::NoServer,
+        }
     }
 
     /// Takes a check's result. A change of state comes back for the log; with `on_down = "reset"`
-    /// a server that went down has moved its [`Server::epoch`] on.
-    pub fn report(&self, _server: usize, _report: Report, _now: Instant) -> Option<StateChange> {
-        todo!("pool helper")
+    /// a server that went down, draining or not, has moved its [`Server::epoch`] on.
+    pub fn report(&self, server: usize, report: Report, now: Instant) -> Option<StateChange> {
+        self.with(|table| {
+            let change = table.report(server, report, now);
+            self.publish_epoch(table, server);
+            change
+        })
     }
 
-    /// Sets what the operator says. Maint resets connections as a failed check does? No: as
-    /// HAProxy, the open ones stay; only a check that fails resets.
+    /// Sets what the operator says. Open connections stay, whatever it is: only a check that fails
+    /// resets them. The server's health stays as well.
     pub fn set_admin(
         &self,
-        _server: usize,
-        _admin: Admin,
-        _reason: &str,
-        _now: Instant,
+        server: usize,
+        admin: Admin,
+        reason: &str,
+        now: Instant,
     ) -> Option<StateChange> {
-        todo!("pool helper")
+        self.with(|table| table.set_admin(server, admin, reason, now))
     }
 
-    /// Sets the address that a name resolved to. `None`, while there was never an answer, makes
-    /// the server [`Health::Down`].
+    /// Sets the address that a name resolved to; leases that are out keep the old one. `None`,
+    /// while there was never an answer, makes the server [`Health::Down`]; later it changes
+    /// nothing. With check type `none` the first answer makes the server [`Health::Up`].
     pub fn set_address(
         &self,
-        _server: usize,
-        _address: Option<SocketAddr>,
-        _now: Instant,
+        server: usize,
+        address: Option<SocketAddr>,
+        now: Instant,
     ) -> Option<StateChange> {
-        todo!("pool helper")
+        self.with(|table| table.set_address(server, address, now))
     }
 
     /// Where the server listens now; `None` while its name does not resolve.
     #[must_use]
-    pub fn address(&self, _server: usize) -> Option<SocketAddr> {
-        todo!("pool helper")
+    pub fn address(&self, server: usize) -> Option<SocketAddr> {
+        self.with(|table| table.address(server))
     }
 
     /// Moves slow starts on. Called a few times a second; cheap when no server is starting.
-    pub fn tick(&self, _now: Instant) {
-        todo!("pool helper")
+    pub fn tick(&self, now: Instant) {
+        self.with(|table| table.tick(now));
     }
 
     /// A copy of every server's numbers, in the order of the file.
     #[must_use]
-    pub fn snapshot(&self, _now: Instant) -> Vec<ServerSnapshot> {
-        todo!("pool helper")
+    pub fn snapshot(&self, now: Instant) -> Vec<ServerSnapshot> {
+        self.with(|table| table.snapshot(now))
     }
 
     /// Connections waiting now and at most so far.
     #[must_use]
     pub fn queued(&self) -> (u32, u32) {
-        todo!("pool helper")
+        self.with(|table| table.queued())
+    }
+
+    /// Usable servers: up, ready, with a weight and an address, full or not. First those that are
+    /// not backups, then the backups.
+    #[must_use]
+    pub fn usable(&self) -> (u32, u32) {
+        self.with(|table| table.usable())
+    }
+
+    /// Does something under the lock, and wakes whom it concerns when the lock is free again.
+    fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
+        // A panic ends the process, so nobody sees what a panic left behind.
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = act(&mut table);
+        let wakers = table.take_wakers();
+        drop(table);
+        for waker in wakers {
+            waker.wake();
+        }
+        answer
+    }
+
+    /// Copies a server's epoch out of the table, under its lock.
+    fn publish_epoch(&self, table: &Table, server: usize) {
+        self.servers[server]
+            .epoch
+            .store(table.epoch(server), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

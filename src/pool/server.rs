@@ -1,6 +1,6 @@
-//! One server: weight, limit, state, open connections.
+//! One server: what its checks and the operator say about it, and since when.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::health::verdict::CheckResult;
 
@@ -35,6 +35,20 @@ pub enum State {
     Down,
     Drain,
     Maint,
+}
+
+impl State {
+    /// As in HAProxy, maintenance hides health, and draining hides only that a server is up.
+    #[must_use]
+    pub const fn of(health: Health, admin: Admin) -> Self {
+        match (admin, health) {
+            (Admin::Maint, _) => Self::Maint,
+            (Admin::Drain, Health::Up) => Self::Drain,
+            (Admin::Ready, Health::Up) => Self::Up,
+            (Admin::Ready | Admin::Drain, Health::Unknown) => Self::Unknown,
+            (Admin::Ready | Admin::Drain, Health::Down) => Self::Down,
+        }
+    }
 }
 
 /// A server's state changed; the driver logs it.
@@ -77,8 +91,8 @@ pub struct ServerSnapshot {
     pub checks_failed: u64,
     /// UP to DOWN transitions (HAProxy's chkdown).
     pub downs: u64,
-    /// Time spent DOWN so far.
-    pub downtime: std::time::Duration,
+    /// Time spent DOWN so far, this time included.
+    pub downtime: Duration,
     /// Current address; `None` while its name does not resolve.
     pub address: Option<std::net::SocketAddr>,
 }
@@ -92,4 +106,64 @@ pub struct CheckRecord {
     pub at: Instant,
     /// HAProxy's check_health: 0..rise-1 while down, rise..rise+fall-1 while up.
     pub score: u32,
+}
+
+/// The history of one server. Nothing of it is read when a connection chooses.
+pub(super) struct Record {
+    pub(super) health: Health,
+    pub(super) admin: Admin,
+    /// When the state of both together last changed.
+    pub(super) since: Instant,
+    pub(super) check: Option<CheckRecord>,
+    pub(super) checks_failed: u64,
+    pub(super) downs: u64,
+    /// Sum of the times DOWN that are over.
+    downtime: Duration,
+    down_since: Option<Instant>,
+}
+
+impl Record {
+    pub(super) fn new(health: Health, now: Instant) -> Self {
+        Self {
+            health,
+            admin: Admin::Ready,
+            since: now,
+            check: None,
+            checks_failed: 0,
+            downs: 0,
+            downtime: Duration::ZERO,
+            down_since: None,
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        State::of(self.health, self.admin)
+    }
+
+    /// Notes a check that ended.
+    pub(super) fn note(&mut self, check: CheckRecord) {
+        if self.health == Health::Up && !check.result.code.passed() {
+            self.checks_failed += 1;
+        }
+        self.check = Some(check);
+    }
+
+    /// Changes the health; the caller has made sure that it differs.
+    pub(super) fn turn(&mut self, health: Health, now: Instant) {
+        if let Some(since) = self.down_since.take() {
+            self.downtime += now.saturating_duration_since(since);
+        }
+        if health == Health::Down {
+            self.down_since = Some(now);
+            self.downs += u64::from(self.health == Health::Up);
+        }
+        self.health = health;
+    }
+
+    pub(super) fn downtime(&self, now: Instant) -> Duration {
+        let current = self
+            .down_since
+            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        self.downtime + current
+    }
 }

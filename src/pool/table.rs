@@ -1,1 +1,250 @@
-//! choose() -> Lease; dropping the Lease gives the slot back.
+//! choose() -> Grant; release() gives the slot back, or to the next in line.
+//!
+//! What holds after every call, for every waiter in the queue: the tier that serves has a usable
+//! server that it has not tried, and each such server is at its limit.
+
+use std::net::SocketAddr;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::choose::{Load, SHARES_PER_WEIGHT, Tier, Wish};
+use super::queue::{Grant, Queue, Ticket};
+use super::server::{Health, Record, ServerSnapshot};
+use crate::config::{self, CheckKind, Host, OnDown};
+
+mod state;
+
+/// Everything of a pool that changes.
+pub(super) struct Table {
+    rows: Vec<Row>,
+    records: Vec<Record>,
+    /// The servers and the backup servers.
+    tiers: [Tier; 2],
+    queue: Queue,
+    /// Servers in slow start, with its beginning.
+    starting: Vec<(usize, Instant)>,
+    slow_start: Duration,
+    on_down: OnDown,
+    checked: bool,
+}
+
+/// What choosing and releasing touch of a server.
+struct Row {
+    load: Load,
+    /// Index into [`Table::tiers`].
+    tier: usize,
+    address: Option<SocketAddr>,
+    epoch: u32,
+    open_max: u32,
+    leased_total: u64,
+    /// The limit without slow start.
+    full_limit: u32,
+}
+
+/// What became of a request.
+pub(super) enum Decision {
+    Granted(Grant),
+    Queued(Ticket),
+    QueueFull,
+    NoServer,
+}
+
+impl Table {
+    pub(super) fn new(config: &config::Pool, now: Instant) -> Self {
+        let checked = config.check.kind != CheckKind::None;
+        let mut table = Self {
+            rows: config.servers.iter().enumerate().map(Row::new).collect(),
+            records: Vec::with_capacity(config.servers.len()),
+            tiers: [Tier::new(config, false), Tier::new(config, true)],
+            queue: Queue::new(config.max_queue),
+            starting: Vec::new(),
+            slow_start: config.slow_start,
+            on_down: config.on_down,
+            checked,
+        };
+        for server in 0..config.servers.len() {
+            let health = if checked || table.rows[server].address.is_none() {
+                Health::Unknown
+            } else {
+                Health::Up
+            };
+            table.records.push(Record::new(health, now));
+            table.update_usable(server);
+        }
+        table
+    }
+
+    pub(super) fn choose(&mut self, wish: Wish, tried: &[usize]) -> Decision {
+        if let Some(server) = self.pick(wish, tried) {
+            return Decision::Granted(self.grant(server));
+        }
+        if !self.has_hope(tried) {
+            return Decision::NoServer;
+        }
+        self.queue
+            .join(wish, tried)
+            .map_or(Decision::QueueFull, Decision::Queued)
+    }
+
+    /// Ends one connection of `server`.
+    pub(super) fn release(&mut self, server: usize) {
+        let row = &mut self.rows[server];
+        self.tiers[row.tier].close(server, &mut row.load);
+        if self.queue.is_empty() || !row.load.has_room() || row.tier != self.serving() {
+            return;
+        }
+        if let Some(ticket) = self.queue.first_for(server) {
+            let grant = self.grant(server);
+            self.queue.answer(ticket, Some(grant));
+        }
+    }
+
+    pub(super) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> Poll<Option<Grant>> {
+        self.queue.poll(ticket, waker)
+    }
+
+    /// A waiter gives up. The slot that it may have got a moment ago goes to the next.
+    pub(super) fn leave(&mut self, ticket: Ticket) {
+        if let Some(grant) = self.queue.leave(ticket) {
+            self.release(grant.server);
+        }
+    }
+
+    pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
+        self.queue.take_wakers()
+    }
+
+    pub(super) fn address(&self, server: usize) -> Option<SocketAddr> {
+        self.rows[server].address
+    }
+
+    pub(super) fn epoch(&self, server: usize) -> u32 {
+        self.rows[server].epoch
+    }
+
+    pub(super) fn snapshot(&self, now: Instant) -> Vec<ServerSnapshot> {
+        let pairs = self.rows.iter().zip(&self.records);
+        pairs
+            .map(|(row, record)| row.snapshot(record, now))
+            .collect()
+    }
+
+    /// Connections waiting now and at most so far.
+    pub(super) fn queued(&self) -> (u32, u32) {
+        // Bounded by `max_queue`, which is a u32.
+        let count = |length| u32::try_from(length).unwrap_or(u32::MAX);
+        (count(self.queue.len()), count(self.queue.longest()))
+    }
+
+    /// Usable servers and usable backup servers.
+    pub(super) fn usable(&self) -> (u32, u32) {
+        (self.tiers[0].usable, self.tiers[1].usable)
+    }
+
+    /// The tier that connections go to now.
+    fn serving(&self) -> usize {
+        usize::from(self.tiers[0].usable == 0)
+    }
+
+    /// The server with room that a request gets.
+    fn pick(&mut self, wish: Wish, tried: &[usize]) -> Option<usize> {
+        let serving = self.serving();
+        let count = self.rows.len();
+        let tried = tried.iter().filter(|&&server| server < count);
+        for &server in tried.clone() {
+            self.tiers[serving].unlist(server);
+        }
+        let best = self.tiers[serving].best(|server| &self.rows[server].load, wish);
+        for &server in tried {
+            let row = &mut self.rows[server];
+            self.tiers[row.tier].list(server, &mut row.load);
+        }
+        best
+    }
+
+    /// Whether there is a usable server, full or not, that was not tried.
+    fn has_hope(&self, tried: &[usize]) -> bool {
+        let serving = self.serving();
+        let in_vain = tried.iter().enumerate().filter(|&(at, &server)| {
+            let is_first = !tried[..at].contains(&server);
+            let row = self.rows.get(server);
+            is_first && row.is_some_and(|row| row.load.usable && row.tier == serving)
+        });
+        in_vain.count() < self.tiers[serving].usable as usize
+    }
+
+    /// Counts a connection to `server`, which has room.
+    fn grant(&mut self, server: usize) -> Grant {
+        let row = &mut self.rows[server];
+        assert!(row.load.has_room(), "a server without room was chosen");
+        self.tiers[row.tier].open(server, &mut row.load);
+        row.open_max = row.open_max.max(row.load.open);
+        row.leased_total += 1;
+        #[expect(clippy::expect_used, reason = "no server is usable without an address")]
+        let address = row.address.expect("a usable server has an address");
+        Grant {
+            server,
+            address,
+            epoch: row.epoch,
+        }
+    }
+
+    /// Gives every waiter what it can have now: a slot, or the answer that there is no hope.
+    fn serve_queue(&mut self) {
+        let mut last = None;
+        while let Some((ticket, waiter)) = self.queue.after(last) {
+            last = Some(ticket);
+            let (wish, tried) = (waiter.wish, waiter.tried.clone());
+            if let Some(server) = self.pick(wish, &tried) {
+                let grant = self.grant(server);
+                self.queue.answer(ticket, Some(grant));
+            } else if !self.has_hope(&tried) {
+                self.queue.answer(ticket, None);
+            }
+        }
+    }
+}
+
+impl Row {
+    fn new((place, server): (usize, &config::Server)) -> Self {
+        let address = match &server.address.host {
+            Host::Ip(ip) => Some(SocketAddr::new(*ip, server.address.port)),
+            Host::Name(_) => None,
+        };
+        let limit = match server.max_connections {
+            0 => u32::MAX,
+            limit => limit,
+        };
+        Self {
+            load: Load::new(server.weight, limit, place),
+            tier: usize::from(server.backup),
+            address,
+            epoch: 0,
+            open_max: 0,
+            leased_total: 0,
+            full_limit: limit,
+        }
+    }
+
+    fn snapshot(&self, record: &Record, now: Instant) -> ServerSnapshot {
+        // Both fit: they were made from a u16.
+        let weight =
+            |share: u32| u16::try_from(share.div_ceil(SHARES_PER_WEIGHT)).unwrap_or(u16::MAX);
+        ServerSnapshot {
+            health: record.health,
+            admin: record.admin,
+            state: record.state(),
+            since: record.since,
+            open: self.load.open,
+            open_max: self.open_max,
+            leased_total: self.leased_total,
+            weight: weight(self.load.full_share),
+            effective_weight: weight(self.load.share),
+            check: record.check.clone(),
+            checks_failed: record.checks_failed,
+            downs: record.downs,
+            downtime: record.downtime(now),
+            address: self.address,
+        }
+    }
+}

@@ -2,19 +2,50 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::Lease;
+use super::queue::Ticket;
+use super::{Lease, Pool};
 
 /// Resolves when a slot was handed over. Dropping it leaves the queue; a slot that was handed over
 /// at that very moment goes to the next in line.
-pub struct Waiting {}
+#[must_use = "a place in the queue is lost when it is dropped"]
+pub struct Waiting {
+    pool: Arc<Pool>,
+    /// `None` once the answer was fetched.
+    ticket: Option<Ticket>,
+}
+
+impl Waiting {
+    pub(super) fn new(pool: Arc<Pool>, ticket: Ticket) -> Self {
+        Self {
+            pool,
+            ticket: Some(ticket),
+        }
+    }
+}
 
 impl Future for Waiting {
-    /// `None`: the last usable server went away while waiting.
+    /// `None`: no server that this connection has not tried is usable any more.
     type Output = Option<Lease>;
 
-    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
-        todo!("pool helper")
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(ticket) = self.ticket else {
+            return Poll::Ready(None);
+        };
+        let answer = self.pool.with(|table| table.poll(ticket, cx.waker()));
+        answer.map(|grant| {
+            self.ticket = None;
+            grant.map(|grant| Lease::new(Arc::clone(&self.pool), grant))
+        })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.pool.with(|table| table.leave(ticket));
+        }
     }
 }

@@ -1,0 +1,170 @@
+//! What changes a server's state: checks, the operator, its name, and the time in slow start.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::Table;
+use crate::config::OnDown;
+use crate::pool::Report;
+use crate::pool::server::{Admin, CheckRecord, Health, StateChange};
+
+/// A slow start begins with this part of the weight: one hundredth.
+const FIRST_SHARE: u32 = 100;
+
+impl Table {
+    pub(in crate::pool) fn report(
+        &mut self,
+        server: usize,
+        report: Report,
+        now: Instant,
+    ) -> Option<StateChange> {
+        let reason = report.result.detail.clone();
+        self.records[server].note(CheckRecord {
+            result: report.result,
+            at: now,
+            score: report.score,
+        });
+        let health = report.health?;
+        self.change(server, &reason, now, |table| {
+            table.set_health(server, health, now);
+        })
+    }
+
+    pub(in crate::pool) fn set_admin(
+        &mut self,
+        server: usize,
+        admin: Admin,
+        reason: &str,
+        now: Instant,
+    ) -> Option<StateChange> {
+        self.change(server, reason, now, |table| {
+            table.records[server].admin = admin;
+        })
+    }
+
+    pub(in crate::pool) fn set_address(
+        &mut self,
+        server: usize,
+        address: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<StateChange> {
+        let known = self.rows[server].address.is_some();
+        match address {
+            None if known => None,
+            None => self.change(server, "its name does not resolve", now, |table| {
+                table.set_health(server, Health::Down, now);
+            }),
+            Some(_) => self.change(server, "its name resolved", now, |table| {
+                table.rows[server].address = address;
+                if !known && !table.checked {
+                    table.set_health(server, Health::Up, now);
+                }
+            }),
+        }
+    }
+
+    /// Moves slow starts on.
+    pub(in crate::pool) fn tick(&mut self, now: Instant) {
+        if self.starting.is_empty() {
+            return;
+        }
+        let starting = std::mem::take(&mut self.starting);
+        for (server, since) in starting {
+            let elapsed = now.saturating_duration_since(since);
+            self.ramp(server, elapsed);
+            if elapsed < self.slow_start {
+                self.starting.push((server, since));
+            }
+        }
+        self.serve_queue();
+    }
+
+    /// Does something to a server's state and follows it up. Returns what changed, for the log.
+    fn change(
+        &mut self,
+        server: usize,
+        reason: &str,
+        now: Instant,
+        act: impl FnOnce(&mut Self),
+    ) -> Option<StateChange> {
+        let from = self.records[server].state();
+        act(self);
+        if self.update_usable(server) {
+            self.serve_queue();
+        }
+        let to = self.records[server].state();
+        (from != to).then(|| {
+            self.records[server].since = now;
+            StateChange {
+                server,
+                from,
+                to,
+                reason: reason.to_owned(),
+            }
+        })
+    }
+
+    fn set_health(&mut self, server: usize, health: Health, now: Instant) {
+        let before = self.records[server].health;
+        if before == health {
+            return;
+        }
+        self.records[server].turn(health, now);
+        match (before, health) {
+            (Health::Up, Health::Down) => {
+                if self.on_down == OnDown::Reset {
+                    self.rows[server].epoch = self.rows[server].epoch.wrapping_add(1);
+                }
+                self.starting.retain(|&(other, _)| other != server);
+                self.ramp(server, self.slow_start);
+            }
+            (Health::Down, Health::Up) if !self.slow_start.is_zero() => {
+                self.starting.push((server, now));
+                self.ramp(server, Duration::ZERO);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a server is usable, from all that decides it. Returns whether that changed.
+    pub(super) fn update_usable(&mut self, server: usize) -> bool {
+        let row = &mut self.rows[server];
+        let record = &self.records[server];
+        let usable = record.health == Health::Up
+            && record.admin == Admin::Ready
+            && row.load.full_share > 0
+            && row.address.is_some();
+        if usable == row.load.usable {
+            return false;
+        }
+        row.load.usable = usable;
+        let tier = &mut self.tiers[row.tier];
+        if usable {
+            tier.usable += 1;
+            tier.join(&mut row.load);
+        } else {
+            tier.usable -= 1;
+        }
+        tier.list(server, &mut row.load);
+        true
+    }
+
+    /// Sets weight and limit to what they are after `elapsed` of a slow start: linear, as in
+    /// HAProxy, from a hundredth of the weight and from one connection.
+    fn ramp(&mut self, server: usize, elapsed: Duration) {
+        let part = |full: u32| -> u32 {
+            if elapsed >= self.slow_start {
+                return full;
+            }
+            let part = u128::from(full) * elapsed.as_nanos() / self.slow_start.as_nanos();
+            u32::try_from(part).unwrap_or(full)
+        };
+        let row = &mut self.rows[server];
+        let full = row.load.full_share;
+        let share = part(full).max(full.div_ceil(FIRST_SHARE));
+        if row.full_limit != u32::MAX {
+            row.load.limit = part(row.full_limit).max(1);
+        }
+        self.tiers[row.tier].reshare(server, &mut row.load, share);
+    }
+}
