@@ -1,24 +1,54 @@
-//! The stats socket.
+//! The stats socket: HAProxy's protocol, so that existing scripts and dashboards work.
+//!
+//! A client sends one line of commands separated by `;`. Each answer ends with one extra empty
+//! line, then the connection is closed. `prompt` keeps it open. [`framing`] cuts lines into
+//! commands, [`command`] answers them from one [`crate::stats::snapshot::Snapshot`], [`bind`]
+//! makes the socket and [`serve`] carries the bytes.
 
-use std::io;
-use std::path::Path;
+mod bind;
+mod client;
+pub mod command;
+pub mod framing;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::UnixListener;
+use tokio::sync::Semaphore;
 
 use crate::stats::Registry;
 
-/// Binds the stats socket so that it never exists with wider permissions than `mode`. A stale
-/// socket (nobody answers) is replaced.
-///
-/// # Errors
-///
-/// `AddrInUse` when another daemon answers on it; whatever the file system says.
-pub fn bind(_path: &Path, _mode: u32) -> io::Result<UnixListener> {
-    todo!("stats helper")
-}
+pub use bind::bind;
+
+/// Clients served at once; more wait in the kernel's backlog.
+const MAX_CLIENTS: usize = 16;
+
+/// Pause after an accept that failed (no descriptor left), so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the stats socket on the current `LocalSet`, for ever.
-pub async fn serve(_listener: UnixListener, _registry: Arc<Registry>) {
-    todo!("stats helper")
+pub async fn serve(listener: UnixListener, registry: Arc<Registry>) {
+    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            // Never: nobody closes the semaphore.
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let registry = Arc::clone(&registry);
+                tokio::task::spawn_local(async move {
+                    client::serve(stream, &registry).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the stats socket could not accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

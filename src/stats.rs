@@ -7,6 +7,15 @@ use hdrhistogram::Histogram;
 
 use crate::proxy::account::Cause;
 
+pub mod collect;
+pub mod csv;
+pub mod history;
+pub mod info;
+pub mod servers_state;
+pub mod snapshot;
+pub mod totals;
+pub mod words;
+
 /// A number with one writer and any readers: an addition is a load and a store, no locked
 /// instruction.
 #[derive(Debug, Default)]
@@ -141,6 +150,35 @@ pub struct Latencies {
     pub length: Histogram<u64>,
 }
 
+impl Latencies {
+    /// An hour: no connection attempt may take longer.
+    const CONNECT_LIMIT_US: u64 = 3_600_000_000;
+    /// A year: longer connections count as one of a year.
+    const LENGTH_LIMIT_MS: u64 = 31_536_000_000;
+
+    /// Two empty histograms with two significant digits: about 50 KiB.
+    ///
+    /// # Panics
+    ///
+    /// Never: the bounds are constants that hdrhistogram accepts.
+    #[must_use]
+    pub fn new() -> Self {
+        let histogram = |limit| {
+            Histogram::new_with_bounds(1, limit, 2).expect("constant bounds that are accepted")
+        };
+        Self {
+            connect: histogram(Self::CONNECT_LIMIT_US),
+            length: histogram(Self::LENGTH_LIMIT_MS),
+        }
+    }
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// HAProxy's sliding averages of one server or pool, in milliseconds: over the last 1,024 or so.
 #[derive(Debug, Default)]
 pub struct Averages {
@@ -210,6 +248,28 @@ pub struct WorkerCounters {
     pub pipes_used: AtomicU32,
 }
 
+impl WorkerCounters {
+    /// All zero, for so many listeners, servers (over all pools) and pools.
+    #[must_use]
+    pub fn new(listeners: usize, servers: usize, pools: usize) -> Self {
+        Self {
+            listeners: filled(listeners),
+            servers: filled(servers),
+            pools: filled(pools),
+            latencies: filled(pools),
+            endings: std::array::from_fn(|_| Counter::default()),
+            spliced: Counter::default(),
+            pipes_refused: Counter::default(),
+            pipes_held: AtomicU32::new(0),
+            pipes_used: AtomicU32::new(0),
+        }
+    }
+}
+
+fn filled<T: Default>(length: usize) -> Box<[T]> {
+    std::iter::repeat_with(T::default).take(length).collect()
+}
+
 /// Everything that statistics can be computed from. Made once by the daemon.
 pub struct Registry {
     /// The configuration in force.
@@ -234,4 +294,12 @@ pub struct Registry {
     pub stopping: std::sync::atomic::AtomicBool,
     /// Log lines that were dropped because the sink was slow or broken.
     pub logs_dropped: std::sync::Arc<AtomicU64>,
+    /// Rates and highest values that only exist when somebody looks once per second; starts as
+    /// [`Default`], moved on by [`Registry::sample`].
+    pub history: Mutex<history::History>,
 }
+
+#[cfg(test)]
+pub(crate) mod example;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! The protocol over a real socket, with a registry that has no pools.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::task::LocalSet;
+
+use super::*;
+use crate::config::{self, Config, Identity};
+use crate::stats::{Gauge, WorkerCounters};
+
+fn registry() -> Arc<Registry> {
+    let config = Config {
+        global: config::Global {
+            workers: 1,
+            max_connections: 0,
+            drain_timeout: Duration::ZERO,
+        },
+        log: config::Log {
+            format: config::LogFormat::Text,
+            level: config::LogLevel::Info,
+            connections: false,
+        },
+        admin: config::Admin {
+            socket: None,
+            socket_mode: 0o660,
+            identity: Identity::Haproxy,
+        },
+        listeners: vec![config::Listener {
+            name: "amqp".to_owned(),
+            bind: vec!["127.0.0.1:5672".parse().unwrap()],
+            pool: 0,
+            max_connections: 0,
+            max_accept_rate: 0,
+            allow: vec![],
+            deny: vec![],
+            proxy_protocol: false,
+            trusted: vec![],
+        }],
+        pools: vec![],
+    };
+    Arc::new(Registry {
+        config: Arc::new(config),
+        pools: vec![],
+        workers: vec![Arc::new(WorkerCounters::new(1, 0, 0))],
+        listeners: Box::new([Gauge::default()]),
+        connections: Gauge::default(),
+        max_connections: 1000,
+        descriptors: 2048,
+        started: Instant::now(),
+        started_at: SystemTime::now(),
+        stopping: AtomicBool::new(false),
+        logs_dropped: Arc::new(AtomicU64::new(0)),
+        history: Mutex::default(),
+    })
+}
+
+/// Runs `test` against a served socket.
+fn with_socket<F: Future<Output = ()>>(test: impl FnOnce(PathBuf) -> F) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let listener = bind(&path, 0o660).unwrap();
+        let server = tokio::task::spawn_local(serve(listener, registry()));
+        test(path).await;
+        server.abort();
+    });
+}
+
+/// Sends, half-closes, and returns all that comes.
+async fn ask(path: &PathBuf, request: &[u8]) -> String {
+    let mut stream = UnixStream::connect(path).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+const VERSION: &str = "2.6.0-warren-0.1.0\n\n";
+
+#[test]
+fn one_line_is_answered_and_the_connection_closed() {
+    with_socket(|path| async move {
+        let cases: &[(&[u8], String)] = &[
+            (b"show version\n", VERSION.to_owned()),
+            (b"show version\r\n", VERSION.to_owned()),
+            (b"  show  version  extra\n", VERSION.to_owned()),
+            (
+                b"show version;show cli level\n",
+                format!("{VERSION}admin\n\n"),
+            ),
+            // Lines that are already there are answered too, as HAProxy does.
+            (
+                b"show version\nshow cli level\n",
+                format!("{VERSION}admin\n\n"),
+            ),
+            (b"quit\n", String::new()),
+            (b"show version;quit;show version\n", VERSION.to_owned()),
+            // Half a command is no command.
+            (b"show version", String::new()),
+            (b"", String::new()),
+            (
+                b"show servers state nosuch\n",
+                "Can't find backend.\n\n".to_owned(),
+            ),
+            (b"show stat nosuch 1 1\n", "No such proxy.\n\n".to_owned()),
+            (
+                b"show stat domain dns\n",
+                "Invalid statistics domain.\n\n".to_owned(),
+            ),
+            (
+                b"show info typed\n",
+                "The typed format is not supported.\n\n".to_owned(),
+            ),
+        ];
+        for (request, expected) in cases {
+            let request_text = String::from_utf8_lossy(request);
+            assert_eq!(ask(&path, request).await, *expected, "{request_text:?}");
+        }
+    });
+}
+
+#[test]
+fn a_client_that_keeps_its_side_open_sees_the_close() {
+    with_socket(|path| async move {
+        let mut stream = UnixStream::connect(path).await.unwrap();
+        stream.write_all(b"show version\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, VERSION);
+    });
+}
+
+#[test]
+fn prompt_toggles_the_interactive_mode() {
+    with_socket(|path| async move {
+        let answer = ask(
+            &path,
+            b"prompt\nshow version\nshow version;show cli level\nquit\n",
+        )
+        .await;
+        assert_eq!(answer, format!("\n> {VERSION}> {VERSION}> admin\n\n> "));
+        let answer = ask(&path, b"prompt\nprompt\nshow version\n").await;
+        assert_eq!(answer, format!("\n> \n{VERSION}"));
+        let answer = ask(&path, b"show version;prompt;show version\nshow cli level\n").await;
+        assert_eq!(answer, format!("{VERSION}\n> {VERSION}> admin\n\n> "));
+    });
+}
+
+#[test]
+fn an_unknown_command_is_answered_with_what_was_perhaps_meant() {
+    with_socket(|path| async move {
+        const BETTER: &str =
+            "Unknown command, but maybe one of the following ones is a better match:\n";
+        const TAIL: &str =
+            "  help [<command>]                        : list matching or all commands
+  prompt                                  : toggle interactive mode with prompt
+  quit                                    : disconnect\n\n";
+        const SHOW_VERSION: &str =
+            "  show version                            : show version of the current process\n";
+        for request in [&b"sho version\n"[..], b"Show version\n", b"show versio\n"] {
+            let expected = format!("{BETTER}{SHOW_VERSION}{TAIL}");
+            assert_eq!(ask(&path, request).await, expected);
+        }
+        for request in [&b"show\n"[..], b"show servers\n"] {
+            let answer = ask(&path, request).await;
+            assert!(
+                answer.starts_with(BETTER) && answer.ends_with(TAIL),
+                "{answer}"
+            );
+        }
+        for request in [&b"\n"[..], b"\x00\x01\xff\n", b"bogus\n"] {
+            let answer = ask(&path, request).await;
+            let first = "Unknown command. Please enter one of the following commands only:\n";
+            assert!(
+                answer.starts_with(first) && answer.ends_with(TAIL),
+                "{answer}"
+            );
+        }
+        let help = ask(&path, b"help show stat\n").await;
+        assert!(help.starts_with("The following commands are valid at this level:\n  show stat "));
+        assert_eq!(help.lines().count(), 6);
+    });
+}
+
+#[test]
+fn our_own_status_is_one_line_of_json() {
+    with_socket(|path| async move {
+        let answer = ask(&path, b"warren status\n").await;
+        let (json, rest) = answer.split_once('\n').unwrap();
+        assert_eq!(rest, "\n");
+        let snapshot: crate::stats::snapshot::Snapshot = serde_json::from_str(json).unwrap();
+        assert_eq!(snapshot.listeners[0].name, "amqp");
+        assert_eq!(snapshot.connections.limit, 1000);
+    });
+}
+
+#[test]
+fn a_line_without_end_a_silent_client_and_a_crowd_harm_nobody() {
+    with_socket(|path| async move {
+        let mut endless = UnixStream::connect(&path).await.unwrap();
+        endless.write_all(&[b'A'; 20_000]).await.unwrap();
+        let mut answer = Vec::new();
+        assert_eq!(endless.read_to_end(&mut answer).await.unwrap(), 0);
+
+        // As many silent clients as there are places: the next one is served when they are cut off.
+        let mut silent = Vec::new();
+        for _ in 0..MAX_CLIENTS {
+            silent.push(UnixStream::connect(&path).await.unwrap());
+        }
+        assert_eq!(ask(&path, b"show version\n").await, VERSION);
+        for mut client in silent {
+            assert_eq!(client.read_to_end(&mut answer).await.unwrap(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off() {
+    with_socket(|path| async move {
+        let mut lazy = UnixStream::connect(&path).await.unwrap();
+        // 2,000 answers of a kilobyte and a half are more than a socket buffer holds.
+        let line = "show info;".repeat(1_600);
+        lazy.write_all(format!("{line}\n").as_bytes())
+            .await
+            .unwrap();
+        // The clock is paused: it jumps only when everything else waits.
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        let mut answer = Vec::new();
+        lazy.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.len() < 1_600 * 1_000, "{} bytes", answer.len());
+    });
+}
+
+#[tokio::test]
+async fn the_socket_has_its_mode_and_replaces_only_what_is_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let alive = bind(&path, 0o640).unwrap();
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o640);
+    let error = bind(&path, 0o660).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(mode(), 0o640);
+
+    drop(alive);
+    let again = bind(&path, 0o600).unwrap();
+    assert_eq!(mode(), 0o600);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    drop(again);
+
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "precious").unwrap();
+    assert_eq!(
+        bind(&path, 0o660).unwrap_err().kind(),
+        std::io::ErrorKind::AlreadyExists
+    );
+    let missing = folder.path().join("missing").join("admin.sock");
+    let error = bind(&missing, 0o660).unwrap_err();
+    assert!(
+        error.to_string().starts_with("there is no directory "),
+        "{error}"
+    );
+}

@@ -1,0 +1,393 @@
+//! Adding up: from the workers' counters and the pools to a [`Snapshot`].
+
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use hdrhistogram::Histogram;
+use nix::sys::resource::{UsageWho, getrusage};
+
+use super::history::{Flow, History, PoolSample, Sample};
+use super::snapshot::{
+    AdminState, AverageTimes, CheckStatus, EndingCount, Identity, Latency, Level, ListenerSnapshot,
+    Percentiles, Pipes, PoolSnapshot, ServerState, ServerStatus, Snapshot,
+};
+use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
+use super::{Averages, Latencies, Registry, WorkerCounters};
+use crate::config::{self, Balance, CheckKind, Host};
+use crate::pool::server::{Admin, CheckRecord, Health, ServerSnapshot, State};
+use crate::pool::{Pool, Server};
+use crate::proxy::account::Cause;
+
+/// Numbers stay readable when a thread that held the lock has panicked (in tests; the daemon
+/// aborts).
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds from `then` to `now`.
+fn since(then: Instant, now: Instant) -> u64 {
+    milliseconds(now.saturating_duration_since(then))
+}
+
+impl Registry {
+    /// Moves rates and highest values on. The control thread calls this once per second.
+    pub fn sample(&self, now: Instant) {
+        let listeners = (0..self.config.listeners.len()).map(|index| self.listener_totals(index));
+        let listeners: Vec<_> = listeners.collect();
+        let server_ids = self.pools.iter().flat_map(|pool| &pool.servers);
+        let sample = Sample {
+            accepted: listeners.iter().map(|totals| totals.accepted).collect(),
+            sessions: listeners.iter().map(|totals| totals.sessions).collect(),
+            servers: server_ids
+                .map(|server| self.server_totals(server.id).sessions)
+                .collect(),
+            pools: self
+                .pools
+                .iter()
+                .map(|pool| self.sample_pool(pool, now))
+                .collect(),
+            bytes_out: listeners.iter().map(|totals| totals.bytes_out).sum(),
+            cpu: process_cpu(),
+        };
+        lock(&self.history).sample(&sample, self.workers.len(), now);
+    }
+
+    fn sample_pool(&self, pool: &Pool, now: Instant) -> PoolSample {
+        let servers = pool.snapshot(now);
+        let open: u32 = servers.iter().map(|server| server.open).sum();
+        PoolSample {
+            sessions: self.pool_totals(pool.id).sessions,
+            open: open.saturating_add(pool.queued().0),
+            usable: servers
+                .iter()
+                .any(|server| server.state == State::Up && server.effective_weight > 0),
+        }
+    }
+
+    /// Everything as of now. Takes each pool's lock and each histogram's once, for a moment.
+    #[must_use]
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let history = lock(&self.history);
+        let started_at = self.started_at.duration_since(UNIX_EPOCH);
+        Snapshot {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            identity: match self.config.admin.identity {
+                config::Identity::Haproxy => Identity::Haproxy,
+                config::Identity::Warren => Identity::Warren,
+            },
+            node: node_name(),
+            pid: std::process::id(),
+            started_at: started_at.map_or(0, |since_epoch| since_epoch.as_secs()),
+            uptime_ms: since(self.started, now),
+            workers: self.workers.len(),
+            stopping: self.stopping.load(Ordering::Relaxed),
+            connections: Level {
+                now: self.connections.get(),
+                max: self.connections.max(),
+                limit: self.max_connections,
+            },
+            accept_rate: history.accepted.rate,
+            session_rate: history.sessions.rate,
+            bytes_out_rate: history.bytes_out.rate,
+            spliced: self.sum(|worker| worker.spliced.get()),
+            pipes: self.pipes(),
+            descriptors: self.descriptors,
+            logs_dropped: self.logs_dropped.load(Ordering::Relaxed),
+            idle_percent: history.idle_percent.unwrap_or(100),
+            listeners: (0..self.config.listeners.len())
+                .map(|index| self.listener(index, &history))
+                .collect(),
+            pools: self
+                .pools
+                .iter()
+                .map(|pool| self.pool(pool, &history, now))
+                .collect(),
+            endings: self.endings(),
+        }
+    }
+
+    fn sum(&self, number: impl Fn(&WorkerCounters) -> u64) -> u64 {
+        self.workers.iter().map(|worker| number(worker)).sum()
+    }
+
+    fn listener_totals(&self, index: usize) -> ListenerTotals {
+        let mut totals = ListenerTotals::default();
+        self.workers
+            .iter()
+            .for_each(|worker| totals.add(&worker.listeners[index]));
+        totals
+    }
+
+    fn server_totals(&self, id: usize) -> ServerTotals {
+        let mut totals = ServerTotals::default();
+        self.workers
+            .iter()
+            .for_each(|worker| totals.add(&worker.servers[id]));
+        totals
+    }
+
+    fn pool_totals(&self, id: usize) -> PoolTotals {
+        let mut totals = PoolTotals::default();
+        self.workers
+            .iter()
+            .for_each(|worker| totals.add(&worker.pools[id]));
+        totals
+    }
+
+    fn pipes(&self) -> Pipes {
+        let load = |worker: &WorkerCounters| {
+            (
+                worker.pipes_held.load(Ordering::Relaxed),
+                worker.pipes_used.load(Ordering::Relaxed),
+            )
+        };
+        let mut pipes = Pipes {
+            refused: self.sum(|worker| worker.pipes_refused.get()),
+            ..Pipes::default()
+        };
+        for (held, used) in self.workers.iter().map(|worker| load(worker)) {
+            pipes.used += used;
+            pipes.free += held.saturating_sub(used);
+        }
+        pipes
+    }
+
+    fn endings(&self) -> Vec<EndingCount> {
+        let count = |index: usize| self.sum(|worker| worker.endings[index].get());
+        Cause::ALL
+            .iter()
+            .enumerate()
+            .map(|(index, cause)| EndingCount {
+                cause: cause.name().to_owned(),
+                count: count(index),
+            })
+            .collect()
+    }
+
+    /// The most connections that a listener can hold.
+    fn listener_limit(&self, listener: &config::Listener) -> u32 {
+        match listener.max_connections {
+            0 => self.max_connections,
+            own => own.min(self.max_connections),
+        }
+    }
+
+    fn listener(&self, index: usize, history: &History) -> ListenerSnapshot {
+        let config = &self.config.listeners[index];
+        let flows = history.listeners.get(index);
+        ListenerSnapshot {
+            name: config.name.clone(),
+            addresses: config.bind.iter().map(ToString::to_string).collect(),
+            pool: config.pool,
+            open: Level {
+                now: self.listeners[index].get(),
+                max: self.listeners[index].max(),
+                limit: self.listener_limit(config),
+            },
+            accept_rate: flows.map_or_else(Default::default, |(accepted, _)| accepted.rate),
+            session_rate: flows.map_or_else(Default::default, |(_, sessions)| sessions.rate),
+            totals: self.listener_totals(index),
+        }
+    }
+
+    fn pool(&self, pool: &Pool, history: &History, now: Instant) -> PoolSnapshot {
+        let past = history.pools.get(pool.id);
+        let (waiting, waiting_max) = pool.queued();
+        let servers: Vec<ServerStatus> = pool
+            .servers
+            .iter()
+            .zip(pool.snapshot(now))
+            .map(|(server, state)| {
+                let flow = history.servers.get(server.id);
+                server_status(server, state, self.server_totals(server.id), flow, now)
+            })
+            .collect();
+        let open = servers.iter().map(|server| server.open.now).sum::<u32>() + waiting;
+        let limits = self
+            .config
+            .listeners
+            .iter()
+            .filter(|listener| listener.pool == pool.id)
+            .map(|listener| self.listener_limit(listener));
+        PoolSnapshot {
+            name: pool.config.name.clone(),
+            balance: balance_name(pool.config.balance).to_owned(),
+            checked: pool.config.check.kind != CheckKind::None,
+            rise: pool.config.check.rise,
+            fall: pool.config.check.fall,
+            open: Level {
+                now: open,
+                max: past.map_or(0, |past| past.open_max).max(open),
+                limit: limits
+                    .fold(0, u32::saturating_add)
+                    .min(self.max_connections),
+            },
+            queue: Level {
+                now: waiting,
+                max: waiting_max,
+                limit: pool.config.max_queue,
+            },
+            session_rate: past.map_or_else(Default::default, |past| past.sessions.rate),
+            since_ms: since(
+                past.and_then(|past| past.usable)
+                    .map_or(self.started, |(_, since)| since),
+                now,
+            ),
+            downs: past.map_or(0, |past| past.downs),
+            downtime_ms: past.map_or(0, |past| milliseconds(past.downtime(now))),
+            last_session_ms: past
+                .and_then(|past| past.sessions.grew_at)
+                .map(|at| since(at, now)),
+            totals: self.pool_totals(pool.id),
+            averages: average_times(&pool.averages),
+            latency: self.latency(pool.id),
+            servers,
+        }
+    }
+
+    fn latency(&self, pool: usize) -> Latency {
+        let mut all = Latencies::new();
+        for worker in &self.workers {
+            let one = lock(&worker.latencies[pool]);
+            // Every histogram has the same bounds, so adding cannot fail.
+            let _ = all.connect.add(&one.connect);
+            let _ = all.length.add(&one.length);
+        }
+        Latency {
+            connect_us: percentiles(&all.connect),
+            length_ms: percentiles(&all.length),
+        }
+    }
+}
+
+fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
+    Percentiles {
+        count: histogram.len(),
+        p50: histogram.value_at_quantile(0.50),
+        p90: histogram.value_at_quantile(0.90),
+        p99: histogram.value_at_quantile(0.99),
+        max: histogram.max(),
+    }
+}
+
+fn average_times(averages: &Averages) -> AverageTimes {
+    AverageTimes {
+        queue_ms: averages.queue.average(),
+        queue_max_ms: averages.queue.max(),
+        connect_ms: averages.connect.average(),
+        connect_max_ms: averages.connect.max(),
+        total_ms: averages.total.average(),
+        total_max_ms: averages.total.max(),
+    }
+}
+
+fn server_status(
+    server: &Server,
+    state: ServerSnapshot,
+    totals: ServerTotals,
+    flow: Option<&Flow>,
+    now: Instant,
+) -> ServerStatus {
+    let config = &server.config;
+    ServerStatus {
+        name: config.name.clone(),
+        configured: config.address.to_string(),
+        host_name: match &config.address.host {
+            Host::Ip(_) => None,
+            Host::Name(name) => Some(name.clone()),
+        },
+        port: config.address.port,
+        address: state.address,
+        state: match state.state {
+            State::Unknown => ServerState::Unknown,
+            State::Up => ServerState::Up,
+            State::Down => ServerState::Down,
+            State::Drain => ServerState::Drain,
+            State::Maint => ServerState::Maint,
+        },
+        healthy: match state.health {
+            Health::Unknown => None,
+            Health::Up => Some(true),
+            Health::Down => Some(false),
+        },
+        admin: match state.admin {
+            Admin::Ready => AdminState::Ready,
+            Admin::Drain => AdminState::Drain,
+            Admin::Maint => AdminState::Maint,
+        },
+        since_ms: since(state.since, now),
+        backup: config.backup,
+        configured_weight: config.weight,
+        weight: state.weight,
+        effective_weight: state.effective_weight,
+        open: Level {
+            now: state.open,
+            max: state.open_max,
+            limit: config.max_connections,
+        },
+        session_rate: flow.map_or_else(Default::default, |flow| flow.rate),
+        last_session_ms: flow.and_then(|flow| flow.grew_at).map(|at| since(at, now)),
+        chosen: state.leased_total,
+        totals,
+        averages: average_times(&server.averages),
+        check: state.check.map(|record| check_status(record, now)),
+        checks_failed: state.checks_failed,
+        downs: state.downs,
+        downtime_ms: milliseconds(state.downtime),
+    }
+}
+
+fn check_status(record: CheckRecord, now: Instant) -> CheckStatus {
+    CheckStatus {
+        code: record.result.code.name().to_owned(),
+        passed: record.result.code.passed(),
+        reply_code: record.result.reply_code,
+        detail: record.result.detail,
+        took_us: microseconds(record.result.took),
+        age_ms: since(record.at, now),
+        score: record.score,
+    }
+}
+
+/// HAProxy's word for the algorithm.
+const fn balance_name(balance: Balance) -> &'static str {
+    match balance {
+        Balance::Leastconn => "leastconn",
+        Balance::Roundrobin => "roundrobin",
+        Balance::Random => "random",
+        Balance::Source => "source",
+        Balance::First => "first",
+    }
+}
+
+/// User and system time of all threads so far.
+fn process_cpu() -> Duration {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else {
+        return Duration::ZERO;
+    };
+    let micros = |time: nix::sys::time::TimeVal| {
+        use nix::sys::time::TimeValLike;
+        u64::try_from(time.num_microseconds()).unwrap_or(0)
+    };
+    Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
+}
+
+/// The host's name; `unknown` when it has none that is text.
+fn node_name() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

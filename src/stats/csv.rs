@@ -1,0 +1,326 @@
+//! *pure* `show stat`: HAProxy 2.6's CSV. A listener is a FRONTEND, a pool a BACKEND.
+//!
+//! The columns that HAProxy leaves empty for a kind of row are empty here, those it prints as 0
+//! are 0. Where warren has no such thing the value is the 0 of an HAProxy that does not use it.
+
+use super::snapshot::{
+    AdminState, AverageTimes, ListenerSnapshot, PoolSnapshot, ServerState, ServerStatus, Snapshot,
+};
+use super::totals::ServerTotals;
+use super::words::check_word;
+
+mod row;
+
+pub use row::COLUMNS;
+use row::{Row, put, zero};
+
+/// Which rows are wanted: `show stat [{iid|name} type sid] [up] [no-maint]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Filter {
+    /// Number of the proxy; -1: all.
+    pub iid: i64,
+    /// 1 frontends, 2 backends, 4 servers, 8 sockets, added up; -1: all.
+    pub types: i64,
+    /// Number of the server, 0 for the aggregates; -1: all.
+    pub sid: i64,
+    /// Leave out servers that are not up.
+    pub up: bool,
+    /// Leave out servers in maintenance.
+    pub no_maint: bool,
+}
+
+impl Filter {
+    /// Every row.
+    pub const ALL: Self = Self {
+        iid: -1,
+        types: -1,
+        sid: -1,
+        up: false,
+        no_maint: false,
+    };
+
+    fn wants(&self, iid: usize, kind: i64, sid: usize) -> bool {
+        let same =
+            |wanted: i64, value: usize| wanted == -1 || u64::try_from(wanted) == Ok(value as u64);
+        same(self.iid, iid) && self.types & kind != 0 && same(self.sid, sid)
+    }
+
+    fn hides(&self, server: &ServerStatus) -> bool {
+        let maint = server.state == ServerState::Maint;
+        let stopped = matches!(server.state, ServerState::Down | ServerState::Unknown) || maint;
+        (self.no_maint && maint) || (self.up && stopped)
+    }
+}
+
+/// The whole answer.
+#[must_use]
+pub fn render(snapshot: &Snapshot, filter: &Filter) -> String {
+    let mut text = format!("# {},-,\n", COLUMNS.join(","));
+    for (index, listener) in snapshot.listeners.iter().enumerate() {
+        let iid = snapshot.listener_iid(index);
+        if filter.wants(iid, 1, 0) {
+            frontend(listener, iid, snapshot.stopping).finish(&mut text);
+        }
+    }
+    for (index, pool) in snapshot.pools.iter().enumerate() {
+        let iid = snapshot.pool_iid(index);
+        for (position, server) in pool.servers.iter().enumerate() {
+            if filter.wants(iid, 4, position + 1) && !filter.hides(server) {
+                server_row(pool, server, iid, position + 1).finish(&mut text);
+            }
+        }
+        if filter.wants(iid, 2, 0) {
+            backend(pool, iid, filter).finish(&mut text);
+        }
+    }
+    text
+}
+
+fn frontend(listener: &ListenerSnapshot, iid: usize, stopping: bool) -> Row {
+    let totals = &listener.totals;
+    let mut row = Row::new();
+    put!(
+        row,
+        "pxname" = &listener.name,
+        "svname" = "FRONTEND",
+        "scur" = listener.open.now,
+        "smax" = listener.open.max,
+        "slim" = listener.open.limit,
+        "stot" = totals.sessions,
+        "bin" = totals.bytes_in,
+        "bout" = totals.bytes_out,
+        "status" = if stopping { "STOP" } else { "OPEN" },
+        "iid" = iid,
+        "rate" = listener.session_rate.now,
+        "rate_max" = listener.session_rate.max,
+        "conn_rate" = listener.accept_rate.now,
+        "conn_rate_max" = listener.accept_rate.max,
+        "conn_tot" = totals.accepted,
+        "dcon" = totals.denied,
+        "pid" = 1,
+        "mode" = "tcp",
+    );
+    zero!(
+        row,
+        "dreq",
+        "dresp",
+        "ereq",
+        "sid",
+        "type",
+        "rate_lim",
+        "req_rate",
+        "req_rate_max"
+    );
+    zero!(
+        row, "req_tot", "comp_in", "comp_out", "comp_byp", "comp_rsp", "dses", "wrew", "eint"
+    );
+    row
+}
+
+/// What server and BACKEND rows share.
+fn traffic(
+    row: &mut Row,
+    totals: &ServerTotals,
+    times: &AverageTimes,
+    last_session_ms: Option<u64>,
+) {
+    put!(
+        row,
+        "bin" = totals.bytes_in,
+        "bout" = totals.bytes_out,
+        "eresp" = totals.server_aborts,
+        "wretr" = totals.retries,
+        "wredis" = totals.redispatches,
+        "lbtot" = totals.sessions,
+        "srv_abrt" = totals.server_aborts,
+        "connect" = totals.attempts,
+        "qtime" = times.queue_ms,
+        "ctime" = times.connect_ms,
+        "ttime" = times.total_ms,
+        "qtime_max" = times.queue_max_ms,
+        "ctime_max" = times.connect_max_ms,
+        "ttime_max" = times.total_max_ms,
+        "pid" = 1,
+        "mode" = "tcp",
+    );
+    match last_session_ms {
+        Some(ago) => put!(row, "lastsess" = ago / 1000),
+        None => put!(row, "lastsess" = -1),
+    }
+    zero!(row, "dresp", "rtime", "rtime_max", "wrew", "reuse", "eint");
+}
+
+fn server_row(pool: &PoolSnapshot, server: &ServerStatus, iid: usize, sid: usize) -> Row {
+    let totals = &server.totals;
+    let mut row = Row::new();
+    traffic(&mut row, totals, &server.averages, server.last_session_ms);
+    put!(
+        row,
+        "pxname" = &pool.name,
+        "svname" = &server.name,
+        "scur" = server.open.now,
+        "smax" = server.open.max,
+        "stot" = totals.sessions,
+        "econ" = totals.connect_errors,
+        "cli_abrt" = totals.client_aborts,
+        "status" = status(pool, server),
+        "weight" = server.effective_weight,
+        "uweight" = server.weight,
+        "act" = u8::from(!server.backup),
+        "bck" = u8::from(server.backup),
+        "lastchg" = server.since_ms / 1000,
+        "iid" = iid,
+        "sid" = sid,
+        "type" = 2,
+        "rate" = server.session_rate.now,
+        "rate_max" = server.session_rate.max,
+    );
+    match server.address {
+        Some(address) => put!(row, "addr" = address),
+        None => put!(row, "addr" = &server.configured),
+    }
+    if server.open.limit > 0 {
+        put!(row, "slim" = server.open.limit);
+    }
+    if let Some(percent) = server.throttle() {
+        put!(row, "throttle" = percent);
+    }
+    // The queue belongs to the pool; a server has none of its own.
+    zero!(
+        row,
+        "qcur",
+        "qmax",
+        "srv_icur",
+        "idle_conn_cur",
+        "safe_conn_cur",
+        "used_conn_cur"
+    );
+    zero!(row, "need_conn_est");
+    if pool.checked {
+        check(&mut row, pool, server);
+    }
+    row
+}
+
+/// The columns of a server whose pool is checked.
+fn check(row: &mut Row, pool: &PoolSnapshot, server: &ServerStatus) {
+    put!(
+        row,
+        "chkfail" = server.checks_failed,
+        "chkdown" = server.downs,
+        "downtime" = server.downtime_ms / 1000,
+    );
+    if server.admin == AdminState::Maint {
+        return;
+    }
+    let word = check_word(server.check.as_ref().map_or("INI", |check| &check.code));
+    put!(
+        row,
+        "check_status" = word.name,
+        "check_desc" = word.description,
+        "check_rise" = pool.rise,
+        "check_fall" = pool.fall,
+        "check_health" = server.check.as_ref().map_or(0, |check| check.score),
+    );
+    let Some(check) = &server.check else { return };
+    put!(
+        row,
+        "check_duration" = check.took_us / 1000,
+        "last_chk" = &check.detail,
+    );
+    if let (true, Some(code)) = (word.has_code, check.reply_code) {
+        put!(row, "check_code" = code);
+    }
+}
+
+/// HAProxy's word for a server's state. A server whose first check is outstanding is UP to HAProxy,
+/// which sends it connections; warren does not, so it is DOWN (with `check_status` INI).
+fn status(pool: &PoolSnapshot, server: &ServerStatus) -> String {
+    let score = server.check.as_ref().map_or(0, |check| check.score);
+    let top = (pool.rise + pool.fall).saturating_sub(1);
+    let failing = (pool.checked && server.check.is_some() && score < top)
+        .then(|| (score + 1).saturating_sub(pool.rise));
+    match (server.admin, server.healthy) {
+        (AdminState::Maint, _) => "MAINT".to_owned(),
+        (_, Some(false) | None) if score > 0 => format!("DOWN {score}/{}", pool.rise),
+        (_, Some(false) | None) => "DOWN".to_owned(),
+        (AdminState::Drain, Some(true)) => going_down("DRAIN", failing, pool.fall),
+        (AdminState::Ready, Some(true)) if pool.checked => going_down("UP", failing, pool.fall),
+        (AdminState::Ready, Some(true)) => "no check".to_owned(),
+    }
+}
+
+fn going_down(word: &str, left: Option<u32>, fall: u32) -> String {
+    match left {
+        Some(left) => format!("{word} {left}/{fall}"),
+        None => word.to_owned(),
+    }
+}
+
+fn backend(pool: &PoolSnapshot, iid: usize, filter: &Filter) -> Row {
+    let sums: ServerTotals = pool
+        .servers
+        .iter()
+        .map(|server| server.totals.clone())
+        .sum();
+    let refused = pool.totals.no_server + pool.totals.queue_full + pool.totals.queue_timeout;
+    let usable = |backup| {
+        let servers = pool.servers.iter();
+        servers.filter(move |server| server.usable() && server.backup == backup)
+    };
+    let (active, spare) = (usable(false).count(), usable(true).count());
+    // The backup servers count only while they are the ones in use.
+    let in_use = usable(active == 0);
+    let weight: u32 = in_use
+        .map(|server| u32::from(server.effective_weight))
+        .sum();
+    let mut row = Row::new();
+    traffic(&mut row, &sums, &pool.averages, pool.last_session_ms);
+    put!(
+        row,
+        "pxname" = &pool.name,
+        "svname" = "BACKEND",
+        "qcur" = pool.queue.now,
+        "qmax" = pool.queue.max,
+        "scur" = pool.open.now,
+        "smax" = pool.open.max,
+        "slim" = pool.open.limit,
+        "stot" = pool.totals.sessions,
+        "econ" = sums.connect_errors + refused,
+        "cli_abrt" = sums.client_aborts + pool.totals.client_aborts,
+        "status" = backend_status(pool, filter),
+        "weight" = weight,
+        "uweight" = weight,
+        "act" = active,
+        "bck" = spare,
+        "chkdown" = pool.downs,
+        "lastchg" = pool.since_ms / 1000,
+        "downtime" = pool.downtime_ms / 1000,
+        "iid" = iid,
+        "type" = 1,
+        "rate" = pool.session_rate.now,
+        "rate_max" = pool.session_rate.max,
+        "algo" = &pool.balance,
+    );
+    zero!(
+        row, "dreq", "sid", "comp_in", "comp_out", "comp_byp", "comp_rsp"
+    );
+    zero!(
+        row,
+        "agg_server_status",
+        "agg_server_check_status",
+        "agg_check_status"
+    );
+    row
+}
+
+/// UP while there is a usable server. With a filter on servers HAProxy adds how many are up.
+fn backend_status(pool: &PoolSnapshot, filter: &Filter) -> String {
+    let word = if pool.usable() > 0 { "UP" } else { "DOWN" };
+    if !filter.up && !filter.no_maint {
+        return word.to_owned();
+    }
+    let up = pool.servers.iter();
+    let up = up.filter(|server| server.admin != AdminState::Maint && server.healthy == Some(true));
+    format!("{word} ({}/{})", up.count(), pool.servers.len())
+}

@@ -1,0 +1,247 @@
+//! A snapshot with one of everything, for the tests of what is rendered from it.
+
+use super::history::Rate;
+use super::snapshot::*;
+use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
+
+/// Compares with `src/stats/expected/NAME`; with UPDATE_EXPECTED=1 in the environment it stores
+/// `actual` there, to be read before it is committed.
+pub(crate) fn assert_expected(name: &str, actual: &str) {
+    let path = format!("{}/src/stats/expected/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        std::fs::write(&path, actual).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(actual, expected, "differs from {path}");
+}
+
+/// Two listeners, a checked pool with a server in each state, and an unchecked one.
+pub(crate) fn snapshot() -> Snapshot {
+    Snapshot {
+        version: "0.1.0".to_owned(),
+        identity: Identity::Haproxy,
+        node: "lb-1".to_owned(),
+        pid: 4711,
+        started_at: 1_795_571_519,
+        uptime_ms: 273_904_000,
+        workers: 2,
+        stopping: false,
+        connections: level(1_204, 1_310, 100_000),
+        accept_rate: Rate { now: 12, max: 240 },
+        session_rate: Rate { now: 11, max: 239 },
+        bytes_out_rate: Rate {
+            now: 123_456,
+            max: 999_999,
+        },
+        spliced: 3_000_000_000,
+        pipes: Pipes {
+            used: 3,
+            free: 5,
+            refused: 1,
+        },
+        descriptors: 250_000,
+        logs_dropped: 0,
+        idle_percent: 97,
+        listeners: vec![
+            listener("amqp", &["0.0.0.0:5672", "[::]:5672"], 0, 1_204),
+            listener("plain", &["127.0.0.1:5673"], 1, 0),
+        ],
+        pools: vec![rabbit(), plain()],
+        endings: [
+            ("client-closed", 88_120),
+            ("server-reset", 2),
+            ("denied", 0),
+            ("no-server", 17),
+        ]
+        .map(|(cause, count)| EndingCount {
+            cause: cause.to_owned(),
+            count,
+        })
+        .to_vec(),
+    }
+}
+
+fn level(now: u32, max: u32, limit: u32) -> Level {
+    Level { now, max, limit }
+}
+
+fn listener(name: &str, addresses: &[&str], pool: usize, open: u32) -> ListenerSnapshot {
+    ListenerSnapshot {
+        name: name.to_owned(),
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        pool,
+        open: level(open, open + 106, 5000),
+        accept_rate: Rate { now: 12, max: 240 },
+        session_rate: Rate { now: 11, max: 239 },
+        totals: ListenerTotals {
+            accepted: 89_330,
+            denied: 6,
+            sessions: 89_324,
+            bytes_in: 1_288_490_189,
+            bytes_out: 3_650_722_201,
+            ..ListenerTotals::default()
+        },
+    }
+}
+
+fn rabbit() -> PoolSnapshot {
+    let times = AverageTimes {
+        queue_ms: 0,
+        queue_max_ms: 40,
+        connect_ms: 1,
+        connect_max_ms: 9,
+        total_ms: 60_000,
+        total_max_ms: 7_200_000,
+    };
+    let mut slow = server("rabbit-2", ServerState::Up, "192.0.2.22:5672", 601);
+    slow.effective_weight = 35;
+    slow.open.limit = 5000;
+    slow.check = Some(check("L7OK", true, None, "logged in to RabbitMQ 3.10.8", 3));
+    let mut down = server("rabbit-3", ServerState::Down, "192.0.2.23:5672", 0);
+    down.check = Some(check(
+        "L7STS",
+        false,
+        Some(403),
+        "refused the login: \"ACCESS_REFUSED\", for guest",
+        0,
+    ));
+    (down.checks_failed, down.downs, down.downtime_ms) = (3, 1, 65_000);
+    let mut rising = server("rabbit-4", ServerState::Down, "192.0.2.24:5672", 0);
+    rising.check = Some(check("L7OK", true, None, "logged in to RabbitMQ 3.10.8", 1));
+    let mut drain = server("rabbit-5", ServerState::Drain, "192.0.2.25:5672", 40);
+    drain.admin = AdminState::Drain;
+    drain.healthy = Some(true);
+    let mut maint = server("rabbit-6", ServerState::Maint, "192.0.2.26:5672", 0);
+    maint.admin = AdminState::Maint;
+    maint.check = Some(check("L4CON", false, None, "connection refused", 0));
+    let mut named = server("rabbit-7", ServerState::Unknown, "192.0.2.27:5672", 0);
+    named.configured = "rabbit-7.example:5672".to_owned();
+    named.host_name = Some("rabbit-7.example".to_owned());
+    (named.address, named.check) = (None, None);
+    let mut spare = server("spare", ServerState::Up, "[2001:db8::31]:5672", 0);
+    spare.backup = true;
+    spare.last_session_ms = None;
+    PoolSnapshot {
+        name: "rabbit".to_owned(),
+        balance: "leastconn".to_owned(),
+        checked: true,
+        rise: 2,
+        fall: 3,
+        open: level(1_204, 1_310, 5_000),
+        queue: level(3, 17, 1_000),
+        session_rate: Rate { now: 11, max: 239 },
+        since_ms: 273_902_000,
+        downs: 0,
+        downtime_ms: 2_000,
+        last_session_ms: Some(900),
+        totals: PoolTotals {
+            sessions: 89_324,
+            no_server: 17,
+            ..PoolTotals::default()
+        },
+        averages: times,
+        latency: Latency {
+            connect_us: Percentiles {
+                count: 88_122,
+                p50: 350,
+                p90: 720,
+                p99: 1_290,
+                max: 9_100,
+            },
+            length_ms: Percentiles {
+                count: 88_122,
+                p50: 41,
+                p90: 5_200,
+                p99: 3_600_000,
+                max: 7_200_000,
+            },
+        },
+        servers: vec![
+            server("rabbit-1", ServerState::Up, "192.0.2.21:5672", 563),
+            slow,
+            down,
+            rising,
+            drain,
+            maint,
+            named,
+            spare,
+        ],
+    }
+}
+
+fn plain() -> PoolSnapshot {
+    let mut bare = server("n1", ServerState::Up, "127.0.0.1:25679", 0);
+    bare.check = None;
+    let mut maint = server("n2", ServerState::Maint, "127.0.0.1:25680", 0);
+    maint.admin = AdminState::Maint;
+    maint.check = None;
+    PoolSnapshot {
+        name: "plain".to_owned(),
+        balance: "roundrobin".to_owned(),
+        checked: false,
+        queue: level(0, 0, 1_000),
+        last_session_ms: None,
+        totals: PoolTotals::default(),
+        averages: AverageTimes::default(),
+        latency: Latency::default(),
+        open: level(0, 0, 5_000),
+        session_rate: Rate::default(),
+        servers: vec![bare, maint],
+        ..rabbit()
+    }
+}
+
+fn check(code: &str, passed: bool, reply: Option<u16>, detail: &str, score: u32) -> CheckStatus {
+    CheckStatus {
+        code: code.to_owned(),
+        passed,
+        reply_code: reply,
+        detail: detail.to_owned(),
+        took_us: 1_250,
+        age_ms: 400,
+        score,
+    }
+}
+
+fn server(name: &str, state: ServerState, address: &str, open: u32) -> ServerStatus {
+    ServerStatus {
+        name: name.to_owned(),
+        configured: address.to_owned(),
+        host_name: None,
+        port: 5672,
+        address: Some(address.parse().unwrap()),
+        state,
+        healthy: match state {
+            ServerState::Unknown => None,
+            ServerState::Up => Some(true),
+            ServerState::Down | ServerState::Drain | ServerState::Maint => Some(false),
+        },
+        admin: AdminState::Ready,
+        since_ms: 187_000,
+        backup: false,
+        configured_weight: 100,
+        weight: 100,
+        effective_weight: 100,
+        open: level(open, open + 40, 0),
+        session_rate: Rate { now: 5, max: 120 },
+        last_session_ms: Some(1_900),
+        chosen: 44_000,
+        totals: ServerTotals {
+            sessions: 43_990,
+            attempts: 44_002,
+            failed_attempts: 12,
+            connect_errors: 10,
+            server_aborts: 2,
+            client_aborts: 4,
+            retries: 1,
+            redispatches: 11,
+            bytes_in: 644_245_094,
+            bytes_out: 1_825_361_100,
+        },
+        averages: AverageTimes::default(),
+        check: Some(check("L7OK", true, None, "logged in to RabbitMQ 3.10.8", 4)),
+        checks_failed: 0,
+        downs: 0,
+        downtime_ms: 0,
+    }
+}

@@ -1,0 +1,157 @@
+//! *pure* `show info`: the keys of HAProxy 2.6 in its order, then two of ours.
+//!
+//! What warren does not have (TLS, compression, peers, a memory pool) is 0, as in an HAProxy that
+//! does not use it. One of the texts must not hold a second colon, because tools split there.
+
+use std::fmt::{Display, Write as _};
+
+use super::snapshot::{Identity, Snapshot};
+
+/// Release date of this version, as HAProxy writes it.
+const RELEASE_DATE: &str = "2026/11/25";
+
+/// The whole answer, each line ended, no empty line.
+#[must_use]
+pub fn render(snapshot: &Snapshot) -> String {
+    let mut lines = Lines(String::new());
+    product(&mut lines, snapshot);
+    connections(&mut lines, snapshot);
+    lines.zeros(UNUSED);
+    rest(&mut lines, snapshot);
+    lines.0
+}
+
+/// `Name` and `Version` of an answer, also used by `show version`.
+#[must_use]
+pub fn version(snapshot: &Snapshot) -> String {
+    match snapshot.identity {
+        Identity::Haproxy => format!("2.6.0-warren-{}", snapshot.version),
+        Identity::Warren => snapshot.version.clone(),
+    }
+}
+
+/// TLS, compression: not here.
+const UNUSED: &[&str] = &[
+    "SslRate",
+    "SslRateLimit",
+    "MaxSslRate",
+    "SslFrontendKeyRate",
+    "SslFrontendMaxKeyRate",
+    "SslFrontendSessionReuse_pct",
+    "SslBackendKeyRate",
+    "SslBackendMaxKeyRate",
+    "SslCacheLookups",
+    "SslCacheMisses",
+    "CompressBpsIn",
+    "CompressBpsOut",
+    "CompressBpsRateLim",
+];
+
+struct Lines(String);
+
+impl Lines {
+    fn put(&mut self, key: &str, value: impl Display) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{key}: {value}");
+    }
+
+    fn zeros(&mut self, keys: &[&str]) {
+        for key in keys {
+            self.put(key, 0);
+        }
+    }
+}
+
+fn product(lines: &mut Lines, snapshot: &Snapshot) {
+    lines.put(
+        "Name",
+        match snapshot.identity {
+            Identity::Haproxy => "HAProxy",
+            Identity::Warren => "warren",
+        },
+    );
+    lines.put("Version", version(snapshot));
+    lines.put("Release_date", RELEASE_DATE);
+    lines.put("Nbthread", snapshot.workers);
+    lines.put("Nbproc", 1);
+    lines.put("Process_num", 1);
+    lines.put("Pid", snapshot.pid);
+    let seconds = snapshot.uptime_ms / 1000;
+    lines.put("Uptime", uptime(seconds));
+    lines.put("Uptime_sec", seconds);
+    lines.zeros(&["Memmax_MB", "PoolAlloc_MB", "PoolUsed_MB", "PoolFailed"]);
+}
+
+fn connections(lines: &mut Lines, snapshot: &Snapshot) {
+    let accepted: u64 = snapshot.listeners.iter().map(|l| l.totals.accepted).sum();
+    let sessions: u64 = snapshot.listeners.iter().map(|l| l.totals.sessions).sum();
+    lines.put("Ulimit-n", snapshot.descriptors);
+    lines.put("Maxsock", snapshot.descriptors);
+    lines.put("Maxconn", snapshot.connections.limit);
+    lines.put("Hard_maxconn", snapshot.connections.limit);
+    lines.put("CurrConns", snapshot.connections.now);
+    lines.put("CumConns", accepted);
+    lines.put("CumReq", sessions);
+    lines.zeros(&["MaxSslConns", "CurrSslConns", "CumSslConns"]);
+    // The workers have a limit each; HAProxy prints 0 as well when it was not set by hand.
+    lines.put("Maxpipes", 0);
+    lines.put("PipesUsed", snapshot.pipes.used);
+    lines.put("PipesFree", snapshot.pipes.free);
+    lines.put("ConnRate", snapshot.accept_rate.now);
+    lines.put("ConnRateLimit", 0);
+    lines.put("MaxConnRate", snapshot.accept_rate.max);
+    lines.put("SessRate", snapshot.session_rate.now);
+    lines.put("SessRateLimit", 0);
+    lines.put("MaxSessRate", snapshot.session_rate.max);
+}
+
+fn rest(lines: &mut Lines, snapshot: &Snapshot) {
+    let sockets: usize = snapshot.listeners.iter().map(|l| l.addresses.len()).sum();
+    let bytes_out: u64 = snapshot.listeners.iter().map(|l| l.totals.bytes_out).sum();
+    // A connection is one task from accept to end.
+    lines.put("Tasks", snapshot.connections.now);
+    lines.put("Run_queue", 0);
+    lines.put("Idle_pct", snapshot.idle_percent);
+    lines.put("node", without_colon(&snapshot.node));
+    lines.put("Stopping", u8::from(snapshot.stopping));
+    lines.put("Jobs", sockets as u64 + u64::from(snapshot.connections.now));
+    lines.put("Unstoppable Jobs", 0);
+    lines.put("Listeners", sockets);
+    lines.zeros(&["ActivePeers", "ConnectedPeers"]);
+    lines.put("DroppedLogs", snapshot.logs_dropped);
+    lines.zeros(&["BusyPolling", "FailedResolutions"]);
+    lines.put("TotalBytesOut", bytes_out);
+    // The spelling is HAProxy 2.6's.
+    lines.put("TotalSplicdedBytesOut", snapshot.spliced);
+    lines.put("BytesOutRate", snapshot.bytes_out_rate.now);
+    lines.zeros(&["DebugCommandsIssued", "CumRecvLogs"]);
+    lines.put("Build info", version(snapshot));
+    lines.zeros(&["Memmax_bytes", "PoolAlloc_bytes", "PoolUsed_bytes"]);
+    lines.put("Start_time_sec", snapshot.started_at);
+    lines.put("Tainted", 0);
+    lines.put("Product", "warren");
+    lines.put("Product_version", &snapshot.version);
+}
+
+/// `0d 0h00m04s`
+fn uptime(seconds: u64) -> String {
+    format!(
+        "{}d {}h{:02}m{:02}s",
+        seconds / 86_400,
+        seconds % 86_400 / 3600,
+        seconds % 3600 / 60,
+        seconds % 60
+    )
+}
+
+fn without_colon(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_ascii_graphic() && c != ':' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}

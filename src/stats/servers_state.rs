@@ -1,0 +1,108 @@
+//! *pure* `show servers state`: version 1 of HAProxy's state file.
+
+use std::fmt::Write as _;
+
+use super::snapshot::{AdminState, PoolSnapshot, ServerStatus, Snapshot};
+use super::words::check_word;
+
+const HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state \
+    srv_uweight srv_iweight srv_time_since_last_change srv_check_status srv_check_result \
+    srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn \
+    srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n";
+
+/// The whole answer for all pools, or for the one of that name; `None` when there is none.
+#[must_use]
+pub fn render(snapshot: &Snapshot, only: Option<&str>) -> Option<String> {
+    let mut text = HEADER.to_owned();
+    let mut found = only.is_none();
+    for (index, pool) in snapshot.pools.iter().enumerate() {
+        if only.is_some_and(|name| name != pool.name) {
+            continue;
+        }
+        found = true;
+        for (position, server) in pool.servers.iter().enumerate() {
+            let id = snapshot.pool_iid(index);
+            line(&mut text, id, pool, position + 1, server);
+        }
+    }
+    found.then_some(text)
+}
+
+fn line(text: &mut String, pool_id: usize, pool: &PoolSnapshot, id: usize, server: &ServerStatus) {
+    let address = server
+        .address
+        .map_or_else(|| "-".to_owned(), |address| address.ip().to_string());
+    let port = server.address.map_or(server.port, |address| address.port());
+    let (status, result) = last_check(server);
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{pool_id} {} {id} {} {address} {} {} {} {} {} {status} {result} {} {} 0 0 0 {} {port} \
+         - 0 0 - - 0",
+        pool.name,
+        server.name,
+        op_state(server),
+        admin_mask(server),
+        server.weight,
+        server.configured_weight,
+        server.since_ms / 1000,
+        check_health(pool, server),
+        check_state(pool, server),
+        server.host_name.as_deref().unwrap_or("-"),
+    );
+}
+
+/// 0 stopped, 1 starting (slowly), 2 running.
+fn op_state(server: &ServerStatus) -> u8 {
+    if server.admin == AdminState::Maint || server.healthy != Some(true) {
+        0
+    } else if server.throttle().is_some() {
+        1
+    } else {
+        2
+    }
+}
+
+/// 1 forced maintenance, 8 forced drain, 32 name does not resolve.
+fn admin_mask(server: &ServerStatus) -> u8 {
+    let forced = match server.admin {
+        AdminState::Ready => 0,
+        AdminState::Drain => 8,
+        AdminState::Maint => 1,
+    };
+    if server.address.is_none() {
+        forced | 32
+    } else {
+        forced
+    }
+}
+
+/// Number of the check's status (1: none yet) and its result: 0 unknown, 2 failed, 3 passed.
+fn last_check(server: &ServerStatus) -> (u8, u8) {
+    match &server.check {
+        None => (1, 0),
+        Some(check) if check.passed => (check_word(&check.code).number, 3),
+        Some(check) => (check_word(&check.code).number, 2),
+    }
+}
+
+fn check_health(pool: &PoolSnapshot, server: &ServerStatus) -> u32 {
+    if server.admin == AdminState::Maint {
+        0
+    } else if !pool.checked {
+        // HAProxy leaves its default rise here.
+        2
+    } else {
+        server.check.as_ref().map_or(0, |check| check.score)
+    }
+}
+
+/// 2 configured, 4 enabled, 8 paused.
+fn check_state(pool: &PoolSnapshot, server: &ServerStatus) -> u8 {
+    let configured = if pool.checked { 2 | 4 } else { 0 };
+    if server.admin == AdminState::Maint {
+        configured | 8
+    } else {
+        configured
+    }
+}

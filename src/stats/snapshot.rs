@@ -1,0 +1,357 @@
+//! *pure* Everything that is known at one moment, as plain data. The status command, the stats
+//! socket and every other reader are fed by it.
+//!
+//! The JSON of `warren status --json` is this, field by field: names are stable, durations carry
+//! their unit in the name, absent values are `null`.
+
+use serde::{Deserialize, Serialize};
+
+use super::history::Rate;
+use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
+
+/// The whole daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Version of warren.
+    pub version: String,
+    /// What `show info` calls the product.
+    pub identity: Identity,
+    /// Name of this host.
+    pub node: String,
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since the epoch at which the daemon started.
+    pub started_at: u64,
+    /// How long it runs.
+    pub uptime_ms: u64,
+    /// Worker threads.
+    pub workers: usize,
+    /// It does not accept any more.
+    pub stopping: bool,
+    /// Open connections.
+    pub connections: Level,
+    /// Connections accepted per second.
+    pub accept_rate: Rate,
+    /// Connections that passed the lists per second.
+    pub session_rate: Rate,
+    /// Bytes to clients per second.
+    pub bytes_out_rate: Rate,
+    /// Bytes that went through splice.
+    pub spliced: u64,
+    /// Pipes for splice.
+    pub pipes: Pipes,
+    /// The descriptor limit.
+    pub descriptors: u64,
+    /// Log lines that were dropped.
+    pub logs_dropped: u64,
+    /// Share of the workers' CPU time left over during the last second, in percent.
+    pub idle_percent: u8,
+    /// In the order of the configuration.
+    pub listeners: Vec<ListenerSnapshot>,
+    /// In the order of the configuration.
+    pub pools: Vec<PoolSnapshot>,
+    /// Every documented ending with its count, in the order of their numbers.
+    pub endings: Vec<EndingCount>,
+}
+
+impl Snapshot {
+    /// HAProxy's number of a listener: its own proxies start at 2, and 1 is its global one.
+    #[must_use]
+    pub fn listener_iid(&self, index: usize) -> usize {
+        2 + index
+    }
+
+    /// HAProxy's number of a pool: after the listeners.
+    #[must_use]
+    pub fn pool_iid(&self, index: usize) -> usize {
+        2 + self.listeners.len() + index
+    }
+
+    /// What is wrong now, one line each; empty when all is well. Servers that an operator took out
+    /// of rotation are not wrong, as long as their pool has another usable one.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.stopping {
+            problems.push("the daemon is stopping".to_owned());
+        }
+        for pool in &self.pools {
+            if pool.usable() == 0 {
+                problems.push(format!("pool {} has no usable server", pool.name));
+            }
+            for server in &pool.servers {
+                let what = match server.state {
+                    ServerState::Down => "is down",
+                    ServerState::Unknown => "has not been checked yet",
+                    ServerState::Up | ServerState::Drain | ServerState::Maint => continue,
+                };
+                problems.push(format!("server {}/{} {what}", pool.name, server.name));
+            }
+        }
+        problems
+    }
+}
+
+/// What `show info` calls the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Identity {
+    Haproxy,
+    Warren,
+}
+
+/// A level with its highest value and its limit.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Level {
+    /// Now.
+    pub now: u32,
+    /// Highest so far.
+    pub max: u32,
+    /// 0: none.
+    pub limit: u32,
+}
+
+/// Pipes for splice, all workers together.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pipes {
+    /// In use.
+    pub used: u32,
+    /// Open and not in use.
+    pub free: u32,
+    /// Times one was wanted and there was none.
+    pub refused: u64,
+}
+
+/// How often connections ended in one way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndingCount {
+    /// Documented name.
+    pub cause: String,
+    /// Connections.
+    pub count: u64,
+}
+
+/// One listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerSnapshot {
+    /// Its table key.
+    pub name: String,
+    /// Configured addresses.
+    pub addresses: Vec<String>,
+    /// Index of its pool.
+    pub pool: usize,
+    /// Open connections; the limit is its own or, without one, the daemon's.
+    pub open: Level,
+    /// Connections accepted per second.
+    pub accept_rate: Rate,
+    /// Connections that passed the lists per second.
+    pub session_rate: Rate,
+    /// Counters.
+    #[serde(flatten)]
+    pub totals: ListenerTotals,
+}
+
+/// One pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolSnapshot {
+    /// Its table key.
+    pub name: String,
+    /// Configured algorithm, in HAProxy's words, which are ours too.
+    pub balance: String,
+    /// Whether its servers are checked.
+    pub checked: bool,
+    /// Good checks in a row until up.
+    pub rise: u32,
+    /// Bad checks in a row until down.
+    pub fall: u32,
+    /// Connections open or waiting; the limit is the sum of the limits of its listeners.
+    pub open: Level,
+    /// Connections waiting for a server.
+    pub queue: Level,
+    /// Connections that asked for a server per second.
+    pub session_rate: Rate,
+    /// How long since it won or lost its last usable server.
+    pub since_ms: u64,
+    /// Times it lost its last usable server.
+    pub downs: u64,
+    /// How long it was without a usable server in all.
+    pub downtime_ms: u64,
+    /// How long since a connection last asked for a server; `null`: never.
+    pub last_session_ms: Option<u64>,
+    /// Counters that belong to no server.
+    #[serde(flatten)]
+    pub totals: PoolTotals,
+    /// HAProxy's sliding averages.
+    pub averages: AverageTimes,
+    /// Since the start.
+    pub latency: Latency,
+    /// In the order of the configuration.
+    pub servers: Vec<ServerStatus>,
+}
+
+impl PoolSnapshot {
+    /// How many of its servers take new connections, backup servers included.
+    #[must_use]
+    pub fn usable(&self) -> usize {
+        self.servers.iter().filter(|server| server.usable()).count()
+    }
+}
+
+/// HAProxy's sliding averages over about 1,024 connections and the highest values, in milliseconds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct AverageTimes {
+    pub queue_ms: u64,
+    pub queue_max_ms: u64,
+    pub connect_ms: u64,
+    pub connect_max_ms: u64,
+    pub total_ms: u64,
+    pub total_max_ms: u64,
+}
+
+/// Latencies of a pool since the start.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Connecting to a server, in microseconds.
+    pub connect_us: Percentiles,
+    /// From accept to end, in milliseconds; connections that are still open are not in it.
+    pub length_ms: Percentiles,
+}
+
+/// How values are spread.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Percentiles {
+    pub count: u64,
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub max: u64,
+}
+
+/// One server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Its table key.
+    pub name: String,
+    /// The address as configured.
+    pub configured: String,
+    /// The host name, when the configuration has one.
+    pub host_name: Option<String>,
+    /// TCP port as configured.
+    pub port: u16,
+    /// Where it listens now; `null` while its name does not resolve.
+    pub address: Option<std::net::SocketAddr>,
+    /// Health and the operator's will together.
+    pub state: ServerState,
+    /// What the check alone says: `null` before the first one.
+    pub healthy: Option<bool>,
+    /// The operator's will alone.
+    pub admin: AdminState,
+    /// How long it is in this state.
+    pub since_ms: u64,
+    /// Used only when no other server is usable.
+    pub backup: bool,
+    /// Weight in the configuration.
+    pub configured_weight: u16,
+    /// Weight now, as configured or set.
+    pub weight: u16,
+    /// Weight now, slow start included.
+    pub effective_weight: u16,
+    /// Open connections.
+    pub open: Level,
+    /// Connections per second.
+    pub session_rate: Rate,
+    /// How long since it last got a connection; `null`: never.
+    pub last_session_ms: Option<u64>,
+    /// Connections that it was chosen for.
+    pub chosen: u64,
+    /// Counters.
+    #[serde(flatten)]
+    pub totals: ServerTotals,
+    /// HAProxy's sliding averages.
+    pub averages: AverageTimes,
+    /// The last finished check.
+    pub check: Option<CheckStatus>,
+    /// Failed checks while up.
+    pub checks_failed: u64,
+    /// Times it went down.
+    pub downs: u64,
+    /// How long it was down in all.
+    pub downtime_ms: u64,
+}
+
+impl ServerStatus {
+    /// Whether it takes new connections.
+    #[must_use]
+    pub fn usable(&self) -> bool {
+        self.state == ServerState::Up && self.effective_weight > 0
+    }
+
+    /// Percent of its weight during slow start; `None` outside of it.
+    #[must_use]
+    pub fn throttle(&self) -> Option<u32> {
+        (self.state == ServerState::Up && self.effective_weight < self.weight)
+            .then(|| u32::from(self.effective_weight) * 100 / u32::from(self.weight))
+    }
+}
+
+/// Health and the operator's will together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerState {
+    /// Not checked yet; takes no connections.
+    Unknown,
+    /// In rotation.
+    Up,
+    /// Its check fails.
+    Down,
+    /// No new connections, by an operator.
+    Drain,
+    /// No new connections and no checks, by an operator.
+    Maint,
+}
+
+impl ServerState {
+    /// The word of the status screen and of the JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Drain => "drain",
+            Self::Maint => "maint",
+        }
+    }
+}
+
+/// The operator's will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum AdminState {
+    Ready,
+    Drain,
+    Maint,
+}
+
+/// The last finished check of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// HAProxy's abbreviation.
+    pub code: String,
+    /// Whether it passed.
+    pub passed: bool,
+    /// HTTP status or AMQP reply code.
+    pub reply_code: Option<u16>,
+    /// In its own words.
+    pub detail: String,
+    /// How long it took.
+    pub took_us: u64,
+    /// How long ago it ended.
+    pub age_ms: u64,
+    /// 0 to rise − 1 while down, rise to rise + fall − 1 while up.
+    pub score: u32,
+}
