@@ -1,1 +1,505 @@
 //! The only file that knows everything: builds, connects, spawns, watches.
+//!
+//! Everything that can fail is done before the first client is accepted: descriptors are budgeted,
+//! addresses bound, the admin socket made, the first round of checks awaited.
+
+use std::future::pending;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::{mpsc, watch};
+
+use crate::admin;
+use crate::config::Config;
+use crate::health::monitor::{self, Monitors};
+use crate::lifecycle::{Notifier, signals};
+use crate::pool::Pool;
+use crate::pool::server::{State, StateChange};
+use crate::proxy::listener;
+use crate::proxy::worker::{self, CommonLimits, Shared, Signal, Stage};
+use crate::stats::{Gauge, Registry, WorkerCounters};
+
+/// How often slow starts are moved on.
+const TICK: Duration = Duration::from_millis(200);
+/// Large pipes in all: with 1 MiB each they stay below `fs.pipe-user-pages-soft` (64 MiB).
+const PIPES: usize = 48;
+/// Commands that may wait for the control thread.
+const COMMANDS: usize = 16;
+
+/// Why the daemon did not start. Nothing was left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address could not be bound.
+    #[error("listener {name} cannot bind {address}")]
+    Bind {
+        /// The listener.
+        name: String,
+        /// Its address.
+        address: SocketAddr,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The admin socket could not be made.
+    #[error("admin socket {} cannot be made", path.display())]
+    Admin {
+        /// Its path.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The descriptor limit is too small.
+    #[error(
+        "{needed} file descriptors are needed, but the limit is {limit} (LimitNOFILE, ulimit -n)"
+    )]
+    Descriptors {
+        /// What the configuration needs.
+        needed: u64,
+        /// The hard limit.
+        limit: u64,
+    },
+    /// A thread or runtime could not be made.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+/// What the control thread can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Stop accepting, wait for connections to end, exit. The second one ends at once.
+    Stop,
+    /// End at once.
+    End,
+    /// Write the state to the log.
+    Dump,
+    /// Read the configuration again.
+    Reload,
+}
+
+/// A daemon that runs on threads of its own.
+pub struct Running {
+    /// Everything that can be known about it.
+    pub registry: Arc<Registry>,
+    /// By listener: the bound addresses, port 0 resolved.
+    pub addresses: Vec<Vec<SocketAddr>>,
+    commands: mpsc::Sender<Command>,
+    control: JoinHandle<()>,
+}
+
+impl Running {
+    /// Stops accepting, waits up to `drain` for connections to end, ends the rest and joins.
+    pub fn stop(self, drain: Duration) {
+        // A send fails only when the control thread has ended already.
+        let _ = self.commands.try_send(Command::Stop);
+        let deadline = Instant::now() + drain;
+        while !self.control.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.commands.try_send(Command::End);
+        let _ = self.control.join();
+    }
+}
+
+/// Starts the daemon on threads of its own and returns when it accepts clients.
+///
+/// # Errors
+///
+/// See [`StartError`].
+pub fn start(config: Arc<Config>) -> Result<Running, StartError> {
+    let built = build(config, Arc::default())?;
+    let (registry, addresses) = (Arc::clone(&built.registry), built.addresses.clone());
+    let (commands, receiver) = mpsc::channel(COMMANDS);
+    let (ready, accepting) = std::sync::mpsc::channel();
+    let control = std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || {
+            let result = runtime().and_then(|runtime| {
+                runtime.block_on(control(built, receiver, move || {
+                    // Nobody waits any more when the caller has gone.
+                    let _ = ready.send(());
+                }))
+            });
+            if let Err(error) = result {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the daemon did not start"
+                );
+            }
+        });
+    let control = control.map_err(StartError::Thread)?;
+    accepting
+        .recv()
+        .map_err(|_| StartError::Thread(io::Error::other("the control thread ended")))?;
+    Ok(Running {
+        registry,
+        addresses,
+        commands,
+        control,
+    })
+}
+
+/// Runs the daemon on this thread until a signal stops it. `logs_dropped` counts the lines that
+/// the log has lost.
+///
+/// # Errors
+///
+/// See [`StartError`].
+pub fn run(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<(), StartError> {
+    let built = build(config, logs_dropped)?;
+    let (commands, receiver) = mpsc::channel(COMMANDS);
+    runtime()?.block_on(async {
+        signals(commands).map_err(StartError::Thread)?;
+        control(built, receiver, || {}).await
+    })
+}
+
+fn runtime() -> Result<LocalRuntime, StartError> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default());
+    runtime.map_err(StartError::Thread)
+}
+
+/// Everything that exists before the first thread.
+struct Built {
+    registry: Arc<Registry>,
+    /// By listener.
+    addresses: Vec<Vec<SocketAddr>>,
+    /// By worker: listener and socket.
+    sockets: Vec<Vec<(usize, TcpListener)>>,
+    pipes_per_worker: usize,
+}
+
+fn build(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<Built, StartError> {
+    let workers = config.global.workers;
+    let pipes_per_worker = (PIPES / workers).max(1);
+    let (descriptors, max_connections) = budget(&config, pipes_per_worker)?;
+    let now = Instant::now();
+    let mut pools = Vec::new();
+    let mut servers = 0;
+    for (id, pool) in config.pools.iter().enumerate() {
+        pools.push(Pool::new(pool.clone(), id, servers, now));
+        servers += pool.servers.len();
+    }
+    let counters = || WorkerCounters::new(config.listeners.len(), servers, config.pools.len());
+    let registry = Registry {
+        workers: (0..workers).map(|_| Arc::new(counters())).collect(),
+        listeners: config.listeners.iter().map(|_| Gauge::default()).collect(),
+        connections: Gauge::default(),
+        max_connections,
+        descriptors,
+        started: now,
+        started_at: SystemTime::now(),
+        stopping: false.into(),
+        history: Default::default(),
+        logs_dropped,
+        pools,
+        config,
+    };
+    let mut sockets: Vec<Vec<(usize, TcpListener)>> = (0..workers).map(|_| Vec::new()).collect();
+    let addresses = bind(&registry.config, &mut sockets)?;
+    Ok(Built {
+        registry: Arc::new(registry),
+        addresses,
+        sockets,
+        pipes_per_worker,
+    })
+}
+
+/// Raises the descriptor limit to the hard one; returns it and the connections it allows.
+fn budget(config: &Config, pipes_per_worker: usize) -> Result<(u64, u32), StartError> {
+    let (soft, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| StartError::Thread(errno.into()))?;
+    let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    };
+    let workers = config.global.workers;
+    let addresses: usize = config
+        .listeners
+        .iter()
+        .map(|listener| listener.bind.len())
+        .sum();
+    let servers: usize = config.pools.iter().map(|pool| pool.servers.len()).sum();
+    // Per worker: sockets, two ends per pipe, epoll and its waker. A check per server, and one
+    // more while a name is resolved. Sixteen admin clients, the log, and some for the libraries.
+    let fixed = workers * (addresses + 2 * pipes_per_worker + 4) + 2 * servers + 64;
+    let fixed = fixed as u64;
+    let wanted = u64::from(config.global.max_connections.max(1));
+    let needed = fixed + 2 * wanted;
+    if needed > limit {
+        return Err(StartError::Descriptors { needed, limit });
+    }
+    let allowed = u32::try_from((limit - fixed) / 2).unwrap_or(u32::MAX);
+    let maximum = match config.global.max_connections {
+        0 => allowed,
+        asked => asked,
+    };
+    Ok((limit, maximum))
+}
+
+fn bind(
+    config: &Config,
+    sockets: &mut [Vec<(usize, TcpListener)>],
+) -> Result<Vec<Vec<SocketAddr>>, StartError> {
+    let mut addresses = Vec::new();
+    for (index, listen) in config.listeners.iter().enumerate() {
+        let mut bound = Vec::new();
+        for &address in &listen.bind {
+            let failed = |source| StartError::Bind {
+                name: listen.name.clone(),
+                address,
+                source,
+            };
+            let shared = listener::bind(address, sockets.len()).map_err(failed)?;
+            bound.push(shared[0].local_addr().map_err(failed)?);
+            for (worker, socket) in sockets.iter_mut().zip(shared) {
+                worker.push((index, socket));
+            }
+        }
+        addresses.push(bound);
+    }
+    Ok(addresses)
+}
+
+/// The control thread: checks, admin socket, watchdog, and the way down.
+async fn control(
+    built: Built,
+    commands: mpsc::Receiver<Command>,
+    ready: impl FnOnce(),
+) -> Result<(), StartError> {
+    let Built {
+        registry,
+        addresses,
+        sockets,
+        pipes_per_worker,
+    } = built;
+    serve_admin(&registry)?;
+    let (signal, receiver) = watch::channel(Signal::default());
+    let signal = Rc::new(signal);
+    let notifier = Notifier::from_environment().map_err(StartError::Thread)?;
+    let mut control = Control {
+        registry,
+        signal,
+        commands,
+        notifier,
+        progress: Vec::new(),
+    };
+    // Clients wait in the backlog until the first checks have said which servers there are.
+    let first_round = control.start_checks();
+    let monitors = tokio::select! {
+        monitors = first_round => monitors,
+        _ = control.told_to_stop() => return Ok(()),
+    };
+    let limits = CommonLimits::new(&control.registry);
+    let shared = Shared {
+        registry: Arc::clone(&control.registry),
+        monitors,
+        signal: receiver,
+    };
+    let mut threads = Vec::new();
+    for (index, sockets) in sockets.into_iter().enumerate() {
+        let started = worker::start(index, shared.clone(), &limits, sockets, pipes_per_worker);
+        threads.push(started.map_err(StartError::Thread)?);
+    }
+    drop(shared);
+    for (listen, addresses) in control.registry.config.listeners.iter().zip(addresses) {
+        tracing::info!(listener = %listen.name, ?addresses, "accepting");
+    }
+    control.notifier.ready(&control.status());
+    ready();
+    let how = control.keep_house().await;
+    control.stop(how).await;
+    for thread in threads {
+        // A worker that panicked has aborted the process already.
+        let _ = thread.join();
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn serve_admin(registry: &Arc<Registry>) -> Result<(), StartError> {
+    let admin = &registry.config.admin;
+    let Some(path) = &admin.socket else {
+        return Ok(());
+    };
+    let bound = admin::bind(path, admin.socket_mode);
+    let listener = bound.map_err(|source| StartError::Admin {
+        path: path.clone(),
+        source,
+    })?;
+    tokio::task::spawn_local(admin::serve(listener, Arc::clone(registry)));
+    Ok(())
+}
+
+struct Control {
+    registry: Arc<Registry>,
+    signal: Rc<watch::Sender<Signal>>,
+    commands: mpsc::Receiver<Command>,
+    notifier: Notifier,
+    /// By worker: sweeps counted when the watchdog was last fed.
+    progress: Vec<u64>,
+}
+
+impl Control {
+    /// Starts the monitors; the future ends when every server has been checked once.
+    fn start_checks(&self) -> impl Future<Output = Arc<[Monitors]>> + use<> {
+        let signal = Rc::clone(&self.signal);
+        let on_change = Rc::new(move |pool: &Pool, change: &StateChange| {
+            log_change(pool, change);
+            if change.to == State::Down {
+                signal.send_modify(|signal| signal.revocations += 1);
+            }
+        });
+        let pools = &self.registry.pools;
+        let rounds = pools
+            .iter()
+            .map(|pool| monitor::start(Arc::clone(pool), on_change.clone()));
+        // Tasks of their own, so that the pools are checked side by side.
+        let rounds: Vec<_> = rounds.map(tokio::task::spawn_local).collect();
+        async move {
+            let mut monitors = Vec::new();
+            for round in rounds {
+                monitors.push(round.await.expect("a panic aborts the process"));
+            }
+            monitors.into()
+        }
+    }
+
+    /// The next command that ends the daemon; the others are obeyed here.
+    async fn told_to_stop(&mut self) -> Command {
+        loop {
+            match self.commands.recv().await {
+                Some(command @ (Command::Stop | Command::End)) => return command,
+                Some(Command::Dump) => self.dump(),
+                Some(Command::Reload) => {
+                    tracing::warn!(
+                        "reload is not supported yet: restart to read the configuration"
+                    );
+                }
+                // Whoever started us has gone without stopping us: go on serving.
+                None => pending().await,
+            }
+        }
+    }
+
+    /// Everything periodic, until somebody stops us.
+    async fn keep_house(&mut self) -> Command {
+        let mut tick = tokio::time::interval(TICK);
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        let watchdog = self.notifier.watchdog_interval();
+        let mut watchdog = tokio::time::interval(watchdog.unwrap_or(Duration::from_secs(3600)));
+        loop {
+            tokio::select! {
+                command = self.told_to_stop() => return command,
+                _ = tick.tick() => self.registry.pools.iter().for_each(|p| p.tick(Instant::now())),
+                _ = second.tick() => {
+                    self.registry.sample(Instant::now());
+                    self.notifier.status(&self.status());
+                }
+                _ = watchdog.tick() => self.feed_watchdog(),
+            }
+        }
+    }
+
+    /// Feeds systemd's watchdog only if every worker has made progress since the last time.
+    fn feed_watchdog(&mut self) {
+        let now: Vec<u64> = self
+            .registry
+            .workers
+            .iter()
+            .map(|w| w.sweeps.get())
+            .collect();
+        let stuck = now
+            .iter()
+            .zip(&self.progress)
+            .position(|(now, before)| now == before);
+        match stuck {
+            Some(worker) => tracing::error!(worker, "a worker makes no progress"),
+            None => self.notifier.ping(),
+        }
+        self.progress = now;
+    }
+
+    /// The way down: no new clients, then wait, then reset what is left.
+    async fn stop(&mut self, how: Command) {
+        let drain = self.registry.config.global.drain_timeout;
+        self.registry.stopping.store(true, Ordering::Relaxed);
+        self.notifier.stopping();
+        let open = self.registry.connections.get();
+        if how == Command::Stop {
+            tracing::info!(open, drain_timeout = ?drain, "draining: no new connections");
+            self.notifier.extend_timeout(drain + Duration::from_secs(5));
+            self.signal
+                .send_modify(|signal| signal.stage = Stage::Draining);
+            let signal = Rc::clone(&self.signal);
+            tokio::select! {
+                () = signal.closed() => return,
+                _ = self.told_to_stop() => tracing::info!("told to stop again: ending at once"),
+                () = tokio::time::sleep(drain) => tracing::info!("drain timeout: ending the rest"),
+            }
+        }
+        self.signal
+            .send_modify(|signal| signal.stage = Stage::Ending);
+        // Every worker holds a receiver until it has ended.
+        self.signal.closed().await;
+    }
+
+    /// The line that `systemctl status` shows.
+    fn status(&self) -> String {
+        let usable: u32 = self
+            .registry
+            .pools
+            .iter()
+            .map(|pool| pool.usable())
+            .map(|(a, b)| a + b)
+            .sum();
+        let servers: usize = self
+            .registry
+            .pools
+            .iter()
+            .map(|pool| pool.servers.len())
+            .sum();
+        let open = self.registry.connections.get();
+        format!("{usable}/{servers} servers usable; {open} connections")
+    }
+
+    /// The state, for the log.
+    fn dump(&self) {
+        tracing::info!("{}", self.status());
+        let now = Instant::now();
+        for pool in &self.registry.pools {
+            for (server, state) in pool.servers.iter().zip(pool.snapshot(now)) {
+                tracing::info!(
+                    pool = %pool.config.name, server = %server.config.name, state = ?state.state,
+                    open = state.open, total = state.leased_total,
+                    since_s = now.duration_since(state.since).as_secs(), "server"
+                );
+            }
+        }
+    }
+}
+
+/// One line per change of a server's state, with the check's own words.
+fn log_change(pool: &Pool, change: &StateChange) {
+    let (pool_name, server) = (&pool.config.name, &pool.servers[change.server].config.name);
+    let (active, backup) = pool.usable();
+    let (from, to) = (change.from.name(), change.to.name());
+    if change.to == State::Up {
+        tracing::info!(pool = %pool_name, %server, from, to, reason = %change.reason,
+            usable = active + backup, "server changed");
+    } else {
+        tracing::warn!(pool = %pool_name, %server, from, to, reason = %change.reason,
+            usable = active + backup, "server changed");
+    }
+    if active + backup == 0 {
+        tracing::error!(pool = %pool_name, "pool has no usable server");
+    }
+}

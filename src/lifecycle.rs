@@ -8,6 +8,10 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::daemon::Command;
 
 /// The socket of the service manager (sd_notify(3)); unset when nobody wants to know.
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
@@ -109,6 +113,32 @@ impl Manager {
 /// A line break would begin another assignment.
 fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
+}
+
+/// Turns the signals of the process into commands.
+///
+/// # Errors
+///
+/// When a handler cannot be installed.
+pub fn signals(commands: mpsc::Sender<Command>) -> io::Result<()> {
+    let wanted = [
+        (SignalKind::terminate(), Command::Stop),
+        (SignalKind::interrupt(), Command::Stop),
+        (SignalKind::quit(), Command::End),
+        (SignalKind::hangup(), Command::Reload),
+        (SignalKind::user_defined1(), Command::Dump),
+    ];
+    for (kind, command) in wanted {
+        let mut stream = signal(kind)?;
+        let commands = commands.clone();
+        tokio::task::spawn_local(async move {
+            while stream.recv().await.is_some() {
+                // A burst of the same signal counts once: a full queue holds enough of them.
+                let _ = commands.try_send(command);
+            }
+        });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,4 +8,12 @@
 //! 6. The lease is dropped, the account closed: one log line, the counters, the histograms.
 
 pub mod account;
+mod admit;
+mod connect;
+mod connection;
+mod limit;
+pub mod listener;
+mod pipe;
 pub mod proxy_protocol;
+mod relay;
+pub mod worker;

@@ -46,11 +46,16 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// One more; returns the new level.
-    pub fn up(&self) -> u32 {
-        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
-        self.max.fetch_max(now, Ordering::Relaxed);
-        now
+    /// One more, unless the level has reached `limit` (0: no limit); says whether.
+    pub fn up_to(&self, limit: u32) -> bool {
+        let one_more = |now: u32| (limit == 0 || now < limit).then_some(now + 1);
+        let raised = self
+            .now
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        if let Ok(before) = raised {
+            self.max.fetch_max(before + 1, Ordering::Relaxed);
+        }
+        raised.is_ok()
     }
 
     /// One less.
@@ -238,6 +243,8 @@ pub struct WorkerCounters {
     pub latencies: Box<[Mutex<Latencies>]>,
     /// By [`Cause`], in the order of [`Cause::ALL`].
     pub endings: [Counter; Cause::ALL.len()],
+    /// Sweeps made: it stands still when the worker hangs.
+    pub sweeps: Counter,
     /// Bytes that went through splice.
     pub spliced: Counter,
     /// Times a pipe was wanted and the pool of pipes was empty.
@@ -258,6 +265,7 @@ impl WorkerCounters {
             pools: filled(pools),
             latencies: filled(pools),
             endings: std::array::from_fn(|_| Counter::default()),
+            sweeps: Counter::default(),
             spliced: Counter::default(),
             pipes_refused: Counter::default(),
             pipes_held: AtomicU32::new(0),

@@ -1,9 +1,68 @@
 //! `warren run`: the daemon in the foreground.
 
+use std::error::Error;
+use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
+
+use super::exit;
+use crate::daemon::{self, StartError};
+use crate::{config, logging};
 
 /// Loads the configuration, runs the daemon until it is told to stop, and returns the exit code.
 #[must_use]
-pub fn main(_config: &Path) -> u8 {
-    todo!("lifecycle")
+pub fn main(path: &Path) -> u8 {
+    let (config, warnings) = match config::load(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return exit::CONFIG;
+        }
+    };
+    if !warnings.is_empty() {
+        eprintln!("{warnings}");
+    }
+    // Dropped last: what is still to be written is written.
+    let logging = match logging::init(&config.log) {
+        Ok(logging) => logging,
+        Err(error) => {
+            eprintln!("warren: {error}");
+            return exit::FAILED;
+        }
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "starting");
+    match daemon::run(Arc::new(config), logging.dropped()) {
+        Ok(()) => exit::GOOD,
+        Err(error) => {
+            tracing::error!("{}", describe(&error));
+            exit_code(&error)
+        }
+    }
+}
+
+/// The error with its causes, in one line.
+fn describe(error: &StartError) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    if exit_code(error) == exit::NO_PERMISSION {
+        line.push_str(" (ports below 1024 need CAP_NET_BIND_SERVICE)");
+    }
+    line
+}
+
+fn exit_code(error: &StartError) -> u8 {
+    match error {
+        StartError::Bind {
+            source, address, ..
+        } if source.kind() == ErrorKind::PermissionDenied && address.port() < 1024 => {
+            exit::NO_PERMISSION
+        }
+        StartError::Bind { .. } | StartError::Admin { .. } => exit::UNAVAILABLE,
+        StartError::Descriptors { .. } => exit::CONFIG,
+        StartError::Thread(_) => exit::FAILED,
+    }
 }

@@ -38,6 +38,18 @@ pub enum State {
 }
 
 impl State {
+    /// The word used in logs and status.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Drain => "drain",
+            Self::Maint => "maint",
+        }
+    }
+
     /// As in HAProxy, maintenance hides health, and draining hides only that a server is up.
     #[must_use]
     pub const fn of(health: Health, admin: Admin) -> Self {

@@ -235,10 +235,14 @@ pub struct Account {
     pub connecting: Duration,
     /// From the first byte that could be relayed to the end.
     pub relaying: Duration,
+    /// From accept to end.
+    pub total: Duration,
     /// Bytes from the client that were accepted by the server's socket.
     pub to_server: u64,
     /// Bytes from the server that were accepted by the client's socket.
     pub to_client: u64,
     /// Connection attempts after the first.
     pub retries: u32,
+    /// Who ended it, when, why.
+    pub ending: Ending,
 }

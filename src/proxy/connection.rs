@@ -1,0 +1,457 @@
+//! One client, from accept to account.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::account::{Account, Cause, During, Ending};
+use super::connect::{self, DialError};
+use super::limit::Slot;
+use super::relay::{Relay, Scratch, Side, cause_of};
+use super::worker::{Stage, Worker};
+use super::{admit, proxy_protocol};
+use crate::config::SendProxy;
+use crate::pool::{Choice, Lease, Pool, Request};
+
+/// The same server is tried again no sooner than this.
+const TURN_AROUND: Duration = Duration::from_secs(1);
+
+/// What the worker asks of a connection from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Look whether the server was revoked or a socket has failed while nobody was reading it.
+    Look,
+    /// End: silent for the idle timeout.
+    EndIdle,
+    /// End: the process stops.
+    EndStopped,
+}
+
+/// What is known of a connection outside its future: what the account needs, and what the worker
+/// watches.
+pub(super) struct Connection {
+    worker: Rc<Worker>,
+    listener: usize,
+    client: Cell<SocketAddr>,
+    during: Cell<During>,
+    lease: RefCell<Option<Lease>>,
+    /// Id of the server used last.
+    server: Cell<Option<usize>>,
+    accepted_at: Instant,
+    choosing: Cell<Duration>,
+    connecting: Cell<Duration>,
+    relaying_since: Cell<Option<Instant>>,
+    to_server: Cell<u64>,
+    to_client: Cell<u64>,
+    retries: Cell<u32>,
+    /// The server's side has its keepalive: armed by the first sweep, so that a connection shorter
+    /// than a second does not pay for it.
+    guarded: Cell<bool>,
+    /// The worker's tick at which bytes last moved.
+    pub(super) active: Cell<u32>,
+    /// The sweep has to look: a direction waits for its sink, so that a reset of its source goes
+    /// unseen, or it holds a pipe.
+    pub(super) watched: Cell<bool>,
+    order: Cell<Option<Order>>,
+    waker: RefCell<Option<Waker>>,
+    _slot: Slot,
+}
+
+/// Starts the task of a connection.
+pub(super) fn spawn(
+    worker: &Rc<Worker>,
+    listener: usize,
+    client: TcpStream,
+    peer: SocketAddr,
+    slot: Slot,
+) {
+    let connection = Rc::new(Connection {
+        worker: Rc::clone(worker),
+        listener,
+        client: Cell::new(peer),
+        during: Cell::new(During::Admitting),
+        lease: RefCell::new(None),
+        server: Cell::new(None),
+        accepted_at: Instant::now(),
+        choosing: Cell::default(),
+        connecting: Cell::default(),
+        relaying_since: Cell::new(None),
+        to_server: Cell::new(0),
+        to_client: Cell::new(0),
+        retries: Cell::new(0),
+        guarded: Cell::new(false),
+        active: Cell::new(worker.tick.get()),
+        watched: Cell::new(false),
+        order: Cell::new(None),
+        waker: RefCell::new(None),
+        _slot: slot,
+    });
+    let key = worker
+        .connections
+        .borrow_mut()
+        .insert(Rc::clone(&connection));
+    tokio::task::spawn_local(run(connection, client, key));
+}
+
+async fn run(connection: Rc<Connection>, mut client: TcpStream, key: usize) {
+    let cause = match carry(&connection, &mut client).await {
+        Ok(cause) | Err(cause) => cause,
+    };
+    if !matches!(
+        cause,
+        Cause::ClientClosed | Cause::ServerClosed | Cause::ClientReset
+    ) {
+        reset(&client);
+    }
+    drop(client);
+    connection.close(cause);
+    let worker = Rc::clone(&connection.worker);
+    worker.connections.borrow_mut().remove(key);
+    worker.ended.notify_one();
+}
+
+/// Admit, choose, dial, relay. The error is the ending of a connection that never was relayed.
+async fn carry(connection: &Rc<Connection>, client: &mut TcpStream) -> Result<Cause, Cause> {
+    // What happens before the relay needs more memory than the relay: it lives in boxes of its own
+    // that are gone while the connection is idle.
+    let early = Box::pin(admit::admit(connection, client)).await?;
+    let mut server = Box::pin(obtain(connection, client)).await?;
+    connection.start_relaying();
+    let mut relay = Relay::new(early);
+    let pipes = &connection.worker.scratch.pipes;
+    let cause = poll_fn(|cx| {
+        connection.watch(cx);
+        relay.poll(cx, client, &mut server, connection)
+    });
+    let cause = cause.await;
+    relay.release(pipes);
+    if !matches!(
+        cause,
+        Cause::ClientClosed | Cause::ServerClosed | Cause::ServerReset
+    ) {
+        reset(&server);
+    }
+    Ok(cause)
+}
+
+/// Makes the coming close of a socket send RST.
+fn reset(stream: &TcpStream) {
+    // A socket that refuses the option is gone already.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// A connection to a server, elsewhere if the first choice fails. Nothing of the client's has been
+/// forwarded yet, so trying again cannot double a byte.
+async fn obtain(connection: &Connection, client: &TcpStream) -> Result<TcpStream, Cause> {
+    let pool = &connection.worker.registry.pools[connection.config().pool];
+    let counters = &connection.worker.counters;
+    counters.pools[pool.id].sessions.add(1);
+    let mut tried: Vec<usize> = Vec::new();
+    loop {
+        connection.during.set(During::Choosing);
+        let since = Instant::now();
+        let leased = lease(connection, client, pool, &tried).await;
+        connection
+            .choosing
+            .set(connection.choosing.get() + since.elapsed());
+        let lease = leased?;
+        let (index, id) = (lease.index(), lease.server().id);
+        connection.server.set(Some(id));
+        connection.during.set(During::Connecting);
+        let since = Instant::now();
+        let dialled = dial(connection, client, pool, lease).await;
+        let took = since.elapsed();
+        connection
+            .connecting
+            .set(connection.connecting.get() + took);
+        let error = match dialled? {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        counters.servers[id].failed_attempts.add(1);
+        connection.worker.suspect(pool.id, index);
+        tracing::debug!(
+            server = %pool.servers[index].config.name, client = %connection.client.get(), %error,
+            "connection attempt failed"
+        );
+        if connection.retries.get() >= pool.config.retries {
+            counters.servers[id].connect_errors.add(1);
+            return Err(error.cause());
+        }
+        connection.retries.set(connection.retries.get() + 1);
+        tried.push(index);
+        again(connection, client, pool, &mut tried, id, error).await?;
+    }
+}
+
+/// Prepares another attempt: elsewhere at once if there is another server, or on the same ones
+/// after a pause, as a broker that restarts is back in a moment.
+async fn again(
+    connection: &Connection,
+    client: &TcpStream,
+    pool: &Pool,
+    tried: &mut Vec<usize>,
+    id: usize,
+    error: DialError,
+) -> Result<(), Cause> {
+    let counters = &connection.worker.counters.servers[id];
+    let (active, backup) = pool.usable();
+    let usable = if active > 0 { active } else { backup };
+    if usize::try_from(usable).unwrap_or(usize::MAX) > tried.len() {
+        counters.redispatches.add(1);
+        return Ok(());
+    }
+    counters.retries.add(1);
+    let pause = TURN_AROUND.min(pool.config.connect_timeout);
+    connection
+        .unless_ordered(client, tokio::time::sleep(pause))
+        .await?;
+    if pool.usable() == (0, 0) {
+        counters.connect_errors.add(1);
+        return Err(error.cause());
+    }
+    tried.clear();
+    Ok(())
+}
+
+/// A server's slot, waiting for one if all are taken.
+async fn lease(
+    connection: &Connection,
+    client: &TcpStream,
+    pool: &Arc<Pool>,
+    tried: &[usize],
+) -> Result<Lease, Cause> {
+    let worker = &connection.worker;
+    let counters = &worker.counters.pools[pool.id];
+    let request = Request {
+        client: connection.client.get().ip(),
+        draw: worker.random(),
+        tried,
+    };
+    match pool.choose(&request) {
+        Choice::Leased(lease) => Ok(lease),
+        Choice::NoServer => {
+            counters.no_server.add(1);
+            Err(Cause::NoServer)
+        }
+        Choice::QueueFull => {
+            counters.queue_full.add(1);
+            Err(Cause::QueueFull)
+        }
+        Choice::Wait(waiting) => {
+            let waiting = tokio::time::timeout(pool.config.queue_timeout, waiting);
+            match connection.unless_ordered(client, waiting).await? {
+                Ok(Some(lease)) => Ok(lease),
+                Ok(None) => {
+                    counters.no_server.add(1);
+                    Err(Cause::NoServer)
+                }
+                Err(_elapsed) => {
+                    counters.queue_timeout.add(1);
+                    Err(Cause::QueueTimeout)
+                }
+            }
+        }
+    }
+}
+
+/// One attempt on the leased server. The lease stays with the connection if it succeeds.
+async fn dial(
+    connection: &Connection,
+    client: &TcpStream,
+    pool: &Pool,
+    lease: Lease,
+) -> Result<Result<TcpStream, DialError>, Cause> {
+    let server = lease.server();
+    connection.worker.counters.servers[server.id]
+        .attempts
+        .add(1);
+    let greeting = server.config.send_proxy;
+    let source = connection.client.get();
+    let greet = |fallback| match greeting {
+        SendProxy::Off => Vec::new(),
+        SendProxy::V1 | SendProxy::V2 => {
+            let destination = client.local_addr().unwrap_or(fallback);
+            proxy_protocol::encode(greeting, source, destination)
+        }
+    };
+    let dialling = connect::dial(lease.address(), pool.config.connect_timeout, greet);
+    let dialled = connection.unless_ordered(client, dialling).await?;
+    if dialled.is_ok() {
+        connection.lease.replace(Some(lease));
+    }
+    Ok(dialled)
+}
+
+impl Connection {
+    pub(super) fn config(&self) -> &crate::config::Listener {
+        &self.worker.registry.config.listeners[self.listener]
+    }
+
+    pub(super) fn scratch(&self) -> &Scratch {
+        &self.worker.scratch
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.client.get()
+    }
+
+    /// The client's address as a PROXY header gave it.
+    pub(super) fn set_peer(&self, peer: SocketAddr) {
+        self.client.set(peer);
+    }
+
+    pub(super) fn admitted(&self) {
+        self.worker.counters.listeners[self.listener]
+            .sessions
+            .add(1);
+    }
+
+    /// Counts bytes as they are passed on, once per wake.
+    pub(super) fn moved(&self, to_server: u64, to_client: u64) {
+        if to_server + to_client == 0 {
+            return;
+        }
+        self.active.set(self.worker.tick.get());
+        self.to_server.set(self.to_server.get() + to_server);
+        self.to_client.set(self.to_client.get() + to_client);
+        let listener = &self.worker.counters.listeners[self.listener];
+        listener.bytes_in.add(to_server);
+        listener.bytes_out.add(to_client);
+        if let Some(server) = self.server.get() {
+            let server = &self.worker.counters.servers[server];
+            server.bytes_in.add(to_server);
+            server.bytes_out.add(to_client);
+        }
+    }
+
+    pub(super) fn spliced(&self, bytes: usize) {
+        self.worker.counters.spliced.add(bytes as u64);
+    }
+
+    /// No byte has moved for a whole sweep.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.worker.tick.get().wrapping_sub(self.active.get()) > 1
+    }
+
+    fn start_relaying(&self) {
+        self.during.set(During::Relaying);
+        self.relaying_since.set(Some(Instant::now()));
+        self.active.set(self.worker.tick.get());
+        if let Some(server) = self.server.get() {
+            self.worker.counters.servers[server].sessions.add(1);
+        }
+    }
+
+    /// Remembers whom to wake when there is an order.
+    pub(super) fn watch(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Gives an order. A stronger one is not replaced by a weaker one.
+    pub(super) fn give(&self, order: Order) {
+        if order != Order::Look || self.order.get().is_none() {
+            self.order.set(Some(order));
+        }
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whether the sweep should look at this connection every time.
+    pub(super) fn wants_a_look(&self) -> bool {
+        self.watched.get() || !self.guarded.get()
+    }
+
+    /// How long the connection may be silent.
+    pub(super) fn idle_timeout(&self) -> Option<Duration> {
+        self.relaying_since.get()?;
+        self.worker.registry.pools[self.config().pool]
+            .config
+            .idle_timeout
+    }
+
+    /// Takes the order, if there is one that ends the connection.
+    pub(super) fn order(&self, client: &TcpStream, server: Option<&TcpStream>) -> Option<Cause> {
+        match self.order.take()? {
+            Order::EndIdle => Some(Cause::IdleTimeout),
+            Order::EndStopped => Some(Cause::Stopped),
+            Order::Look => {
+                if self.lease.borrow().as_ref().is_some_and(Lease::is_revoked) {
+                    return Some(Cause::ServerDown);
+                }
+                if let Some(server) = server
+                    && !self.guarded.replace(true)
+                {
+                    connect::guard(server);
+                }
+                let failed = |side, stream: &TcpStream| {
+                    stream
+                        .take_error()
+                        .ok()
+                        .flatten()
+                        .map(|error| cause_of(side, &error))
+                };
+                failed(Side::Client, client).or_else(|| failed(Side::Server, server?))
+            }
+        }
+    }
+
+    /// Awaits `future`, unless an order ends the connection first.
+    pub(super) async fn unless_ordered<F: Future>(
+        &self,
+        client: &TcpStream,
+        future: F,
+    ) -> Result<F::Output, Cause> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            self.watch(cx);
+            if let Some(cause) = self.order(client, None) {
+                return Poll::Ready(Err(cause));
+            }
+            future.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    /// Gives the slots back and writes the account; the last thing that happens to a connection.
+    fn close(&self, cause: Cause) {
+        drop(self.lease.take());
+        let draining = self.worker.stage.get() != Stage::Running;
+        let during = match self.during.get() {
+            During::Relaying if draining => During::Draining,
+            other => other,
+        };
+        let account = Account {
+            client: self.client.get(),
+            listener: self.listener,
+            server: self.server.get(),
+            choosing: self.choosing.get(),
+            connecting: self.connecting.get(),
+            relaying: self
+                .relaying_since
+                .get()
+                .map_or(Duration::ZERO, |since| since.elapsed()),
+            total: self.accepted_at.elapsed(),
+            to_server: self.to_server.get(),
+            to_client: self.to_client.get(),
+            retries: self.retries.get(),
+            ending: Ending { cause, during },
+        };
+        self.worker.record(&account);
+    }
+}

@@ -1,0 +1,155 @@
+//! How many connections there may be: per listener and in all.
+//!
+//! A slot is taken before a connection is accepted, so that the rest waits in the kernel's backlog
+//! and the limits hold exactly across workers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::stats::Registry;
+
+/// The limits of all listeners, shared by all workers.
+pub(super) struct Limits {
+    registry: Arc<Registry>,
+    waiting: AtomicU32,
+    freed: Notify,
+    rates: Box<[Rate]>,
+}
+
+/// The right to hold one connection; dropping it gives it back.
+pub(super) struct Slot {
+    limits: Arc<Limits>,
+    listener: usize,
+}
+
+impl Limits {
+    pub(super) fn new(registry: Arc<Registry>) -> Self {
+        let rates = registry
+            .config
+            .listeners
+            .iter()
+            .map(|l| Rate::new(l.max_accept_rate));
+        let rates = rates.collect();
+        Self {
+            registry,
+            waiting: AtomicU32::new(0),
+            freed: Notify::new(),
+            rates,
+        }
+    }
+
+    /// A slot of the listener, unless its limit or the common one is reached.
+    pub(super) fn take(self: &Arc<Self>, listener: usize) -> Option<Slot> {
+        let registry = &self.registry;
+        if !registry.connections.up_to(registry.max_connections) {
+            return None;
+        }
+        if !registry.listeners[listener].up_to(registry.config.listeners[listener].max_connections)
+        {
+            registry.connections.down();
+            return None;
+        }
+        Some(Slot {
+            limits: Arc::clone(self),
+            listener,
+        })
+    }
+
+    /// Waits until [`Limits::take`] is worth another try.
+    pub(super) async fn freed(self: &Arc<Self>, listener: usize) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        loop {
+            let freed = self.freed.notified();
+            fence(Ordering::SeqCst);
+            // A slot may have been given back before the notification was asked for.
+            if let Some(slot) = self.take(listener) {
+                self.waiting.fetch_sub(1, Ordering::SeqCst);
+                drop(slot);
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    /// How long the listener has to pause after a connection was accepted.
+    pub(super) fn pause(&self, listener: usize) -> Duration {
+        self.rates[listener].pause(self.registry.started.elapsed())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.limits.registry.listeners[self.listener].down();
+        self.limits.registry.connections.down();
+        // Pairs with the one in `freed`: either we see the waiter or it sees the free slot.
+        fence(Ordering::SeqCst);
+        if self.limits.waiting.load(Ordering::SeqCst) > 0 {
+            self.limits.freed.notify_waiters();
+        }
+    }
+}
+
+/// The accept rate of one listener: a bucket of a tenth of a second, without a lock (the generic
+/// cell rate algorithm of ITU-T I.371).
+struct Rate {
+    /// Microseconds between two connections; 0: no limit.
+    period: u64,
+    /// Microseconds that may be used in advance.
+    burst: u64,
+    /// When the next connection is due, in microseconds since the start.
+    due: AtomicU64,
+}
+
+impl Rate {
+    fn new(per_second: u32) -> Self {
+        let period = 1_000_000_u64
+            .checked_div(u64::from(per_second))
+            .unwrap_or(0);
+        Self {
+            period,
+            burst: 100_000,
+            due: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts one connection and says how long to wait before the next.
+    fn pause(&self, now: Duration) -> Duration {
+        if self.period == 0 {
+            return Duration::ZERO;
+        }
+        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        let next = |due: u64| due.max(now) + self.period;
+        let before = self
+            .due
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |d| Some(next(d)));
+        let due = next(before.unwrap_or(0));
+        Duration::from_micros(due.saturating_sub(now + self.burst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_lets_a_burst_through_and_then_paces() {
+        let rate = Rate::new(100);
+        let start = Duration::from_secs(1);
+        let burst = (0..10).filter(|_| rate.pause(start).is_zero()).count();
+        assert_eq!(burst, 10, "a tenth of a second's worth");
+        assert_eq!(rate.pause(start), Duration::from_millis(10));
+        let mut now = start;
+        let mut accepted = 0;
+        while now < Duration::from_secs(11) {
+            accepted += 1;
+            now += rate.pause(now);
+        }
+        assert!(
+            (990..=1010).contains(&accepted),
+            "{accepted} in ten seconds"
+        );
+    }
+}

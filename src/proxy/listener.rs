@@ -1,0 +1,174 @@
+//! Bind, accept, limits, and the three kinds of accept failure.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::connect::keepalive;
+use super::connection;
+use super::limit::Slot;
+use super::worker::Worker;
+
+/// Connections that the kernel keeps for us while we don't accept; net.core.somaxconn caps it.
+const BACKLOG: i32 = 4096;
+/// How long to stay away from a listener after our own limits were hit.
+const PAUSE_LIMITED: Duration = Duration::from_millis(100);
+/// How long to wait before a broken listener is bound anew.
+const PAUSE_BROKEN: Duration = Duration::from_secs(1);
+
+/// Binds one address for `workers` workers, one socket each. The address need not exist on this
+/// host yet (IP_FREEBIND), so that a backup node is ready before it owns the virtual address.
+///
+/// # Errors
+///
+/// `AddrInUse` also when another process shares its port by SO_REUSEPORT: two balancers that split
+/// the clients of one port between them are never what was meant.
+pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<StdListener>> {
+    drop(open(address, false)?);
+    let first = open(address, true)?;
+    // Port 0 is the kernel's choice; the other workers need the same.
+    let address = first.local_addr()?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(open(address, true)?);
+    }
+    Ok(sockets)
+}
+
+fn open(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking().cloexec(),
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+        socket.set_freebind_v6(true)?;
+    } else {
+        socket.set_freebind_v4(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    // Accepted sockets inherit these two.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&keepalive())?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// What a failed accept() deserves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AcceptFailure {
+    /// The client has gone, or its network has (accept(2)): go on at once.
+    PeersFault,
+    /// We are out of descriptors or memory: pause, then go on.
+    OurLimits,
+    /// The socket itself is broken: bind it anew.
+    Broken,
+}
+
+impl AcceptFailure {
+    fn of(error: &io::Error) -> Self {
+        use nix::libc as c;
+        match error.raw_os_error() {
+            Some(
+                c::ECONNABORTED
+                | c::EINTR
+                | c::EPROTO
+                | c::ENETDOWN
+                | c::ENOPROTOOPT
+                | c::EHOSTDOWN
+                | c::ENONET
+                | c::EHOSTUNREACH
+                | c::EOPNOTSUPP
+                | c::ENETUNREACH
+                | c::EPERM
+                | c::ETIMEDOUT,
+            ) => Self::PeersFault,
+            Some(c::EMFILE | c::ENFILE | c::ENOBUFS | c::ENOMEM) => Self::OurLimits,
+            _ => Self::Broken,
+        }
+    }
+}
+
+/// Accepts on one socket until the worker stops accepting.
+pub(super) async fn run(worker: Rc<Worker>, index: usize, socket: StdListener) {
+    let address = socket.local_addr();
+    let mut listener = TcpListener::from_std(socket);
+    let counters = Rc::clone(&worker);
+    let counters = &counters.counters.listeners[index];
+    loop {
+        let accepted = match &listener {
+            Ok(listener) => accept(&worker, index, listener).await,
+            Err(error) => Err(io::Error::from(error.kind())),
+        };
+        let error = match accepted {
+            Ok((client, peer, slot)) => {
+                counters.accepted.add(1);
+                connection::spawn(&worker, index, client, peer, slot);
+                let pause = worker.limits.pause(index);
+                if !pause.is_zero() {
+                    counters.paused_rate.add(1);
+                    tokio::time::sleep(pause).await;
+                }
+                continue;
+            }
+            Err(error) => error,
+        };
+        let name = &worker.registry.config.listeners[index].name;
+        match AcceptFailure::of(&error) {
+            AcceptFailure::PeersFault => counters.accept_aborted.add(1),
+            AcceptFailure::OurLimits => {
+                counters.accept_limited.add(1);
+                worker.complain(format_args!("listener {name} cannot accept: {error}"));
+                tokio::time::sleep(PAUSE_LIMITED).await;
+            }
+            AcceptFailure::Broken => {
+                counters.accept_broken.add(1);
+                worker.complain(format_args!(
+                    "listener {name} is broken: {error}; binding anew"
+                ));
+                tokio::time::sleep(PAUSE_BROKEN).await;
+                listener = match &address {
+                    Ok(address) => open(*address, true).and_then(TcpListener::from_std),
+                    Err(error) => Err(io::Error::from(error.kind())),
+                };
+            }
+        }
+    }
+}
+
+/// Accepts one client once there is a slot for it; until then it waits in the kernel's backlog.
+async fn accept(
+    worker: &Worker,
+    index: usize,
+    listener: &TcpListener,
+) -> io::Result<(TcpStream, SocketAddr, Slot)> {
+    loop {
+        let accepted = std::future::poll_fn(|cx| {
+            let Some(slot) = worker.limits.take(index) else {
+                return Poll::Ready(None);
+            };
+            // While nobody is there the slot goes back: waiting for a client needs none.
+            listener
+                .poll_accept(cx)
+                .map(|accepted| Some((accepted, slot)))
+        });
+        match accepted.await {
+            Some((accepted, slot)) => {
+                let (client, peer) = accepted?;
+                return Ok((client, peer, slot));
+            }
+            None => {
+                worker.counters.listeners[index].paused_full.add(1);
+                worker.limits.freed(index).await;
+            }
+        }
+    }
+}

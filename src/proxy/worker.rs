@@ -1,0 +1,316 @@
+//! One worker: its runtime, its listeners, its connections.
+//!
+//! Tasks of a worker: one that accepts per listener socket, one per connection, and the sweep,
+//! which is the worker's own future. All run on one thread; a connection lives and dies on it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, watch};
+
+use super::account::{Account, By, Cause};
+use super::connection::{Connection, Order};
+use super::limit::Limits;
+use super::listener;
+use super::pipe::PipePool;
+use super::relay::Scratch;
+use crate::health::monitor::Monitors;
+use crate::stats::{Registry, WorkerCounters};
+
+/// How often a worker looks after its connections: idle timeouts, unseen resets, quiet pipes.
+const SWEEP: Duration = Duration::from_secs(1);
+/// At most one complaint about accepting per this time; the rest is only counted.
+const COMPLAIN: Duration = Duration::from_secs(1);
+
+/// How far the process is on its way down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stage {
+    /// Accepting and relaying.
+    #[default]
+    Running,
+    /// Not accepting; open connections go on.
+    Draining,
+    /// Open connections are reset.
+    Ending,
+}
+
+/// What the control thread tells all workers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Signal {
+    /// How far the process is on its way down.
+    pub stage: Stage,
+    /// Counts the times at which a server was revoked: workers look at once.
+    pub revocations: u64,
+}
+
+/// What every worker needs of the daemon.
+#[derive(Clone)]
+pub struct Shared {
+    /// Configuration, pools, counters.
+    pub registry: Arc<Registry>,
+    /// By pool: whom to tell of servers that live traffic could not reach.
+    pub monitors: Arc<[Monitors]>,
+    /// The control thread's voice.
+    pub signal: watch::Receiver<Signal>,
+}
+
+/// The limits that all workers keep together.
+pub struct CommonLimits(Arc<Limits>);
+
+impl CommonLimits {
+    /// The limits of a configuration.
+    #[must_use]
+    pub fn new(registry: &Arc<Registry>) -> Self {
+        Self(Arc::new(Limits::new(Arc::clone(registry))))
+    }
+}
+
+/// The state of one worker.
+pub(super) struct Worker {
+    pub(super) registry: Arc<Registry>,
+    pub(super) counters: Arc<WorkerCounters>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) scratch: Scratch,
+    pub(super) connections: RefCell<Slab<Rc<Connection>>>,
+    /// Somebody left the table.
+    pub(super) ended: Notify,
+    pub(super) stage: Cell<Stage>,
+    /// Sweeps so far: a clock that costs nothing to read.
+    pub(super) tick: Cell<u32>,
+    monitors: Arc<[Monitors]>,
+    random: Cell<u64>,
+    complained: Cell<Option<Instant>>,
+}
+
+/// Starts worker `index` with one socket per listener address: `(listener, socket)`.
+///
+/// # Errors
+///
+/// When the thread or its runtime cannot be made.
+pub fn start(
+    index: usize,
+    shared: Shared,
+    limits: &CommonLimits,
+    sockets: Vec<(usize, StdListener)>,
+    pipes: usize,
+) -> io::Result<JoinHandle<()>> {
+    let limits = Arc::clone(&limits.0);
+    let runtime = Builder::new_current_thread;
+    std::thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            let runtime = runtime().enable_all().build_local(LocalOptions::default());
+            let runtime =
+                runtime.expect("a runtime needs an epoll descriptor, which the budget has");
+            let worker = Rc::new(Worker::new(index, &shared, limits, pipes));
+            runtime.block_on(worker.run(shared.signal, sockets));
+        })
+}
+
+impl Worker {
+    fn new(index: usize, shared: &Shared, limits: Arc<Limits>, pipes: usize) -> Self {
+        let counters = Arc::clone(&shared.registry.workers[index]);
+        Self {
+            registry: Arc::clone(&shared.registry),
+            limits,
+            scratch: Scratch::new(PipePool::new(pipes, Arc::clone(&counters))),
+            counters,
+            connections: RefCell::default(),
+            ended: Notify::new(),
+            stage: Cell::default(),
+            tick: Cell::new(0),
+            monitors: Arc::clone(&shared.monitors),
+            random: Cell::new(seed(index)),
+            complained: Cell::new(None),
+        }
+    }
+
+    async fn run(
+        self: Rc<Self>,
+        mut signal: watch::Receiver<Signal>,
+        sockets: Vec<(usize, StdListener)>,
+    ) {
+        let accepting: Vec<_> = sockets
+            .into_iter()
+            .map(|(listener, socket)| {
+                tokio::task::spawn_local(listener::run(Rc::clone(&self), listener, socket))
+            })
+            .collect();
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = sweep.tick() => self.sweep(),
+                () = self.ended.notified(), if self.stage.get() != Stage::Running => {}
+                changed = signal.changed() => {
+                    // The control thread is gone only when the process is ending.
+                    let news = changed.map_or(
+                        Signal { stage: Stage::Ending, revocations: 0 },
+                        |()| *signal.borrow_and_update(),
+                    );
+                    self.stage.set(news.stage);
+                    if news.stage != Stage::Running {
+                        for task in &accepting {
+                            task.abort();
+                        }
+                    }
+                    let order = match news.stage {
+                        Stage::Running | Stage::Draining => Order::Look,
+                        Stage::Ending => Order::EndStopped,
+                    };
+                    self.order_all(order);
+                }
+            }
+            if self.stage.get() != Stage::Running && self.connections.borrow().is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn order_all(&self, order: Order) {
+        for (_, connection) in &*self.connections.borrow() {
+            connection.give(order);
+        }
+    }
+
+    fn sweep(&self) {
+        let now = self.tick.get().wrapping_add(1);
+        self.tick.set(now);
+        self.counters.sweeps.add(1);
+        for (_, connection) in &*self.connections.borrow() {
+            let silent = SWEEP * now.wrapping_sub(connection.active.get());
+            // A sweep ends in the middle of a second: only a whole one more is surely enough.
+            if connection
+                .idle_timeout()
+                .is_some_and(|timeout| silent > timeout)
+            {
+                connection.give(Order::EndIdle);
+            } else if connection.wants_a_look() {
+                connection.give(Order::Look);
+            }
+        }
+        self.scratch.pipes.trim();
+    }
+
+    /// A random number for choosing servers (xorshift64*, Vigna 2016): not for secrets.
+    pub(super) fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// Tells the health check that live traffic could not reach a server.
+    pub(super) fn suspect(&self, pool: usize, server: usize) {
+        self.monitors[pool].suspect(server);
+    }
+
+    /// Logs a failure to accept, unless one was logged a moment ago; the counters have them all.
+    pub(super) fn complain(&self, what: fmt::Arguments<'_>) {
+        let now = Instant::now();
+        if self
+            .complained
+            .get()
+            .is_none_or(|last| now - last >= COMPLAIN)
+        {
+            self.complained.set(Some(now));
+            tracing::error!("{what}");
+        }
+    }
+
+    /// Writes the account of a connection: counters, averages, histograms, one log line.
+    pub(super) fn record(&self, account: &Account) {
+        let cause = account.ending.cause;
+        self.counters.endings[cause as usize].add(1);
+        if matches!(
+            cause,
+            Cause::Denied
+                | Cause::UntrustedProxy
+                | Cause::BadProxyHeader
+                | Cause::ProxyHeaderTimeout
+        ) {
+            self.counters.listeners[account.listener].denied.add(1);
+        }
+        let config = &self.registry.config;
+        let pool = config.listeners[account.listener].pool;
+        let aborted_by = match cause {
+            Cause::ClientReset | Cause::ClientVanished => Some(By::Client),
+            Cause::ServerReset | Cause::ServerVanished | Cause::ServerDown => Some(By::Server),
+            _ => None,
+        };
+        match (aborted_by, account.server) {
+            (Some(By::Client), Some(server)) => self.counters.servers[server].client_aborts.add(1),
+            (Some(By::Client), None) => self.counters.pools[pool].client_aborts.add(1),
+            (Some(By::Server), Some(server)) => self.counters.servers[server].server_aborts.add(1),
+            _ => {}
+        }
+        self.record_times(account, pool);
+        if config.log.connections {
+            self.log(account, pool);
+        }
+    }
+
+    fn record_times(&self, account: &Account, pool: usize) {
+        let Some(id) = account.server else { return };
+        let pool = &self.registry.pools[pool];
+        let server = &pool.servers[id - pool.servers[0].id];
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        for averages in [&server.averages, &pool.averages] {
+            averages.queue.add(milliseconds(account.choosing));
+            averages.connect.add(milliseconds(account.connecting));
+            averages.total.add(milliseconds(account.total));
+        }
+        let Ok(mut latencies) = self.counters.latencies[pool.id].lock() else {
+            return;
+        };
+        let connect = u64::try_from(account.connecting.as_micros()).unwrap_or(u64::MAX);
+        latencies.connect.saturating_record(connect);
+        latencies
+            .length
+            .saturating_record(milliseconds(account.total));
+    }
+
+    fn log(&self, account: &Account, pool: usize) {
+        let config = &self.registry.config;
+        let pool = &config.pools[pool];
+        let first = self.registry.pools[config.listeners[account.listener].pool].servers[0].id;
+        let server = account
+            .server
+            .map_or("-", |id| pool.servers[id - first].name.as_str());
+        let ending = account.ending;
+        tracing::info!(
+            target: "warren::connection",
+            client = %account.client,
+            listener = %config.listeners[account.listener].name,
+            pool = %pool.name,
+            server,
+            choosing_ms = account.choosing.as_secs_f64() * 1e3,
+            connecting_ms = account.connecting.as_secs_f64() * 1e3,
+            relaying_s = account.relaying.as_secs_f64(),
+            bytes_to_server = account.to_server,
+            bytes_to_client = account.to_client,
+            retries = account.retries,
+            ending = ending.cause.name(),
+            by = ending.cause.by().name(),
+            during = ending.during.name(),
+            code = ending.haproxy_code(),
+            "connection ended"
+        );
+    }
+}
+
+/// A different sequence for every worker and start.
+fn seed(index: usize) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(index) | 1
+}
