@@ -1,0 +1,72 @@
+//! The systemd unit agrees with the program that it starts. What systemd itself thinks of it,
+//! `tests/run` asks `systemd-analyze`.
+
+use std::path::Path;
+
+use warren::cli::{DEFAULT_CONFIG, DEFAULT_SOCKET, exit};
+
+const UNIT: &str = include_str!("../systemd/warren.service");
+const SYSUSERS: &str = include_str!("../systemd/warren.sysusers");
+
+/// All values of a setting, in the order of the file.
+fn settings(name: &str) -> Vec<&'static str> {
+    UNIT.lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+        .collect()
+}
+
+#[test]
+fn errors_that_stay_do_not_restart_the_daemon() {
+    let expected = format!("{} {}", exit::USAGE, exit::CONFIG);
+    assert_eq!(settings("RestartPreventExitStatus"), [expected]);
+}
+
+#[test]
+fn folders_are_where_the_program_looks() {
+    let folder = |file| {
+        Path::new(file)
+            .parent()
+            .expect("it lies in a folder")
+            .to_owned()
+    };
+    let runtime = Path::new("/run").join(settings("RuntimeDirectory")[0]);
+    assert_eq!(folder(DEFAULT_SOCKET), runtime);
+    let configuration = Path::new("/etc").join(settings("ConfigurationDirectory")[0]);
+    assert_eq!(folder(DEFAULT_CONFIG), configuration);
+    assert_eq!(settings("ExecStart"), ["/usr/sbin/warren run"]);
+}
+
+#[test]
+fn the_user_is_created() {
+    let user = settings("User")[0];
+    assert_eq!(settings("Group"), [user]);
+    assert!(
+        SYSUSERS
+            .lines()
+            .any(|line| line.starts_with(&format!("u {user} ")))
+    );
+}
+
+#[test]
+fn the_daemon_may_use_what_it_needs_and_no_more() {
+    assert_eq!(settings("Type"), ["notify"]);
+    for capabilities in ["AmbientCapabilities", "CapabilityBoundingSet"] {
+        assert_eq!(
+            settings(capabilities),
+            ["CAP_NET_BIND_SERVICE"],
+            "{capabilities}"
+        );
+    }
+    assert_eq!(
+        settings("RestrictAddressFamilies"),
+        ["AF_UNIX AF_INET AF_INET6"]
+    );
+}
+
+/// No setting has a comment behind it: systemd would take it for a part of the value.
+#[test]
+fn comments_have_lines_of_their_own() {
+    for line in UNIT.lines().filter(|line| !line.starts_with('#')) {
+        assert!(!line.contains('#'), "{line}");
+    }
+}
