@@ -4,18 +4,29 @@
 //! `config/resolve.rs` turns it into the types below or into [`Problems`]. The rest of the program
 //! never sees the first level.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use nix::sys::resource::{Resource, getrlimit};
 
 pub mod error;
 pub mod file;
+pub mod limits;
 pub mod resolve;
 pub mod units;
 
+use error::Problem;
 pub use error::Problems;
+use limits::Surroundings;
+
+/// Largest configuration file: some hundred thousand servers.
+const MOST_BYTES: u64 = 16 << 20;
+/// Largest password file.
+const MOST_PASSWORD_BYTES: u64 = 4096;
 
 /// Everything that a configuration file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -282,12 +293,90 @@ pub enum SendProxy {
     V2,
 }
 
-/// Reads and resolves a configuration file. Warnings do not make it fail; they are returned beside
-/// the configuration.
+/// Reads and resolves the configuration file at `path`. Warnings do not make it fail; they are
+/// returned beside the configuration.
 ///
 /// # Errors
 ///
 /// Every problem of the file, in the order of the file.
-pub fn load(_path: &Path) -> Result<(Config, Problems), Problems> {
-    todo!("config helper")
+pub fn load(path: &Path) -> Result<(Config, Problems), Problems> {
+    let origin = path.display().to_string();
+    let text = read_text(path, MOST_BYTES).map_err(|reason| {
+        let mut problems = Problems::new("", &origin);
+        problems.push(Problem::error(
+            "E0101",
+            format!("cannot read {origin}: {reason}"),
+        ));
+        problems
+    })?;
+    parse(&text, &origin, path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Resolves the text of a configuration that came from `origin` (for messages), on this machine.
+/// Relative paths of password files start at `base`.
+///
+/// # Errors
+///
+/// Every problem of the text, in its order.
+pub fn parse(text: &str, origin: &str, base: &Path) -> Result<(Config, Problems), Problems> {
+    parse_within(text, origin, base, surroundings())
+}
+
+/// [`parse`] on a machine that offers `surroundings`.
+///
+/// # Errors
+///
+/// Every problem of the text, in its order.
+pub fn parse_within(
+    text: &str,
+    origin: &str,
+    base: &Path,
+    surroundings: Surroundings,
+) -> Result<(Config, Problems), Problems> {
+    let mut problems = Problems::new(text, origin);
+    let file = file::parse(text, &mut problems);
+    let outside = resolve::Outside {
+        surroundings,
+        read_password: &|path| read_text(&base.join(path), MOST_PASSWORD_BYTES),
+    };
+    match resolve::resolve(&file, &outside, &mut problems) {
+        Some(config) => Ok((config, problems)),
+        None => Err(problems),
+    }
+}
+
+/// What this machine offers to this process. The hard descriptor limit counts: the daemon raises
+/// its soft limit to it.
+#[must_use]
+pub fn surroundings() -> Surroundings {
+    let descriptors = getrlimit(Resource::RLIMIT_NOFILE)
+        .ok()
+        .and_then(|(_, hard)| usize::try_from(hard).ok())
+        .unwrap_or(usize::MAX);
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Surroundings { descriptors, cpus }
+}
+
+/// The text of a file of at most `most` bytes; the error is in words.
+fn read_text(path: &Path, most: u64) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| in_words(&error))?;
+    file.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| in_words(&error))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
+        return Err(format!("longer than {most} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let position = error.utf8_error().valid_up_to();
+        format!("not UTF-8 at byte {position}")
+    })
+}
+
+/// The error without the number that the standard library adds.
+fn in_words(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(
+        || error.to_string(),
+        |number| nix::errno::Errno::from_raw(number).desc().to_owned(),
+    )
 }

@@ -1,0 +1,114 @@
+//! The types of single values, and what is accepted for each.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+
+use super::read::{Read, Value};
+use crate::config::Address;
+use crate::config::error::Problems;
+use crate::config::units;
+
+const DURATION: &str = "a duration such as \"250ms\", \"5s\", \"10m\", \"1h\" or \"2d\"";
+const NETWORK: &str = "a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
+const BIND: &str = "an IP address and a port, such as \"0.0.0.0:5672\" or \"[::]:5672\"";
+const ADDRESS: &str =
+    "a host and a port, such as \"192.0.2.21:5672\", \"[2001:db8::21]:5672\" or \"rabbit-1:5672\"";
+const MODE: &str = "permission bits in octal, such as \"0660\"";
+
+/// Permission bits.
+#[derive(Debug, Clone, Copy)]
+pub struct Mode(pub u32);
+
+/// Whatever it is.
+#[derive(Debug)]
+pub struct Ignored;
+
+impl Read for i64 {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let DeValue::Integer(integer) = value.toml else {
+            return value.wrong_type("a whole number", problems);
+        };
+        // A number beyond 64 bits is out of every range: the nearest one says so.
+        let read = Self::from_str_radix(integer.as_str(), integer.radix());
+        let beyond = if integer.as_str().starts_with('-') {
+            Self::MIN
+        } else {
+            Self::MAX
+        };
+        Some(read.unwrap_or(beyond))
+    }
+}
+
+impl Read for bool {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let DeValue::Boolean(given) = value.toml else {
+            return value.wrong_type("true or false", problems);
+        };
+        Some(*given)
+    }
+}
+
+impl Read for String {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let DeValue::String(text) = value.toml else {
+            return value.wrong_type("a string", problems);
+        };
+        Some(text.to_string())
+    }
+}
+
+impl Read for PathBuf {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        String::read(value, problems).map(Self::from)
+    }
+}
+
+impl Read for Duration {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        value.form(DURATION, units::duration, problems)
+    }
+}
+
+impl Read for Option<Duration> {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let parse = |text: &str| match text {
+            "off" => Ok(None),
+            _ => units::duration(text).map(Some),
+        };
+        value.form(&format!("\"off\", or {DURATION}"), parse, problems)
+    }
+}
+
+impl Read for SocketAddr {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        value.form(BIND, units::bind_address, problems)
+    }
+}
+
+impl Read for Address {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        value.form(ADDRESS, units::address, problems)
+    }
+}
+
+impl Read for IpNet {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        value.form(NETWORK, units::network, problems)
+    }
+}
+
+impl Read for Mode {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        value.form(MODE, units::socket_mode, problems).map(Mode)
+    }
+}
+
+impl Read for Ignored {
+    fn read(_: &Value<'_>, _: &mut Problems) -> Option<Self> {
+        Some(Self)
+    }
+}
