@@ -166,7 +166,7 @@ fn never_waits_for_a_pipe_that_nobody_reads() {
     let (mut reader, writer) = io::pipe().unwrap();
     let started = Instant::now();
     let logging = log_to(Box::new(writer), TEXT, || {
-        for number in 0..20_000 {
+        for number in 0..10_000 {
             tracing::info!(
                 number,
                 "a line that is long enough to fill the pipe after some"
@@ -175,7 +175,7 @@ fn never_waits_for_a_pipe_that_nobody_reads() {
     });
     assert!(started.elapsed() < Duration::from_secs(1));
     let dropped = logging.dropped().load(Ordering::Relaxed);
-    assert!(dropped > 10_000, "{dropped} lines dropped");
+    assert!(dropped > 4_000, "{dropped} lines dropped");
     let ended = Instant::now();
     drop(logging);
     let waited = ended.elapsed();
@@ -196,7 +196,7 @@ fn never_waits_for_a_pipe_that_nobody_reads() {
     assert_eq!(reports.iter().sum::<u64>(), dropped);
     assert_eq!(
         text.lines().count(),
-        20_000 - usize::try_from(dropped).unwrap() + reports.len()
+        10_000 - usize::try_from(dropped).unwrap() + reports.len()
     );
 }
 
@@ -238,12 +238,12 @@ fn speaks_the_journals_protocol_and_survives_a_stuck_journal() {
     let started = Instant::now();
     let logging = log_to(Box::new(journal), Shape::Journal, || {
         tracing::error!(target: "t", server = "a\nb", _2nd.try_ = 2, "down");
-        for _ in 0..20_000 {
+        for _ in 0..10_000 {
             tracing::info!("a journal that hangs takes a few hundred of these");
         }
     });
     assert!(started.elapsed() < Duration::from_secs(1));
-    assert!(logging.dropped().load(Ordering::Relaxed) > 10_000);
+    assert!(logging.dropped().load(Ordering::Relaxed) > 4_000);
     let mut datagram = [0; 4096];
     assert_eq!(server.recv(&mut datagram).unwrap(), 0, "the greeting");
     let length = server.recv(&mut datagram).unwrap();
