@@ -30,6 +30,8 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+/// The code of what is not TOML: it decides what else can be said about the file.
+pub const SYNTAX: &str = "E0102";
 /// How many problems of one file are kept. A file that has more is another kind of file.
 const MOST_PROBLEMS: usize = 100;
 /// Columns at which the renderer trims a source line.
@@ -123,6 +125,7 @@ impl Problem {
 /// How alike a suggestion must be, from 0 to 1 (Jaro-Winkler): a wrong guess is worse than none.
 const ALIKE: f64 = 0.8;
 
+/// The candidate that is most like `word`, whatever the case and with either of `-` and `_`.
 fn most_alike<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let word = plain(word);
@@ -175,7 +178,7 @@ impl Problems {
     /// Whether the text is not TOML, so that something may only seem to be missing.
     #[must_use]
     pub fn has_syntax_errors(&self) -> bool {
-        self.list.iter().any(|problem| problem.code == "E0102")
+        self.list.iter().any(|problem| problem.code == SYNTAX)
     }
 
     fn follows_from_syntax(&self, problem: &Problem) -> bool {
@@ -185,7 +188,7 @@ impl Problems {
         let line = self.line_of(span.start);
         self.list
             .iter()
-            .filter(|other| other.code == "E0102")
+            .filter(|other| other.code == SYNTAX)
             .filter_map(|other| other.span.as_ref())
             .any(|other| self.line_of(other.start) == line)
     }
@@ -346,6 +349,8 @@ mod tests {
                     let mut problems = Problems::new(text, "f");
                     problems.push(Problem::error("E0105", "wrong").at(start..end, "here"));
                     assert!(!problems.render(true).is_empty());
+                    // What the file contains must not reach the terminal as a command.
+                    assert!(!problems.render(false).contains('\u{1b}'));
                 }
             }
         }
@@ -368,7 +373,7 @@ mod tests {
     #[test]
     fn a_line_that_is_not_toml_gets_no_second_problem() {
         let mut problems = Problems::new("a = = 1\nb = 2\n", "f");
-        problems.push(Problem::error("E0102", "not TOML").at(4..5, ""));
+        problems.push(Problem::error(SYNTAX, "not TOML").at(4..5, ""));
         problems.push(Problem::error("E0103", "unknown").at(0..1, ""));
         problems.push(Problem::error("E0103", "unknown").at(8..9, ""));
         assert_eq!(problems.len(), 2);

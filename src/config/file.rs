@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::DeTable;
 
-use super::error::{Problem, Problems};
+use super::error::{Problem, Problems, SYNTAX};
 use super::{Address, Balance, Identity, LogFormat, LogLevel, OnDown, SendProxy};
 
 pub mod read;
@@ -164,7 +164,7 @@ pub fn parse(text: &str, problems: &mut Problems) -> File {
     for error in errors {
         let at = error.span().unwrap_or(text.len()..text.len());
         let what = format!("not TOML: {}", error.message());
-        problems.push(Problem::error("E0102", what).at(at, ""));
+        problems.push(Problem::error(SYNTAX, what).at(at, ""));
     }
     File::from_table(&Table::root(root.get_ref()), problems)
 }
