@@ -17,6 +17,7 @@ const PURE: &[&str] = &[
     "amqp.rs",
     "config/error.rs",
     "config/file.rs",
+    "config/limits.rs",
     "config/resolve.rs",
     "config/units.rs",
     "health/amqp.rs",

@@ -76,9 +76,12 @@ fn warn_of_short_idle_timeout(file: &file::Pool, problems: &mut Problems) {
             Problem::warning("W0203", "the idle timeout can end healthy AMQP connections")
                 .at(
                     given.at.clone(),
-                    format!("shorter than two heartbeats, {}", duration_text(2 * HEARTBEAT)),
+                    format!(
+                        "shorter than two heartbeats, {}",
+                        duration_text(2 * HEARTBEAT)
+                    ),
                 )
-                .help("with RabbitMQ's heartbeat of 60 s a healthy connection may be silent for two of them")
+                .help("with a heartbeat of 60 s a healthy connection may be silent for two of them")
                 .help("a client that turned heartbeats off may be silent for hours")
                 .help("use \"off\": a dead peer is found by TCP keepalive"),
         ),

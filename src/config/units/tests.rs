@@ -1,3 +1,5 @@
+//! Each form, what it means, and what is wrong with what is not of that form.
+
 use super::*;
 use proptest::prelude::*;
 
