@@ -59,6 +59,10 @@ impl Gauge {
     }
 
     /// One less.
+    ///
+    /// # Panics
+    ///
+    /// When more was given back than taken, which is a defect of ours.
     pub fn down(&self) {
         let before = self.now.fetch_sub(1, Ordering::Relaxed);
         assert!(

@@ -431,11 +431,10 @@ impl Connection {
     /// Gives the slots back and writes the account; the last thing that happens to a connection.
     fn close(&self, cause: Cause) {
         drop(self.lease.take());
-        let draining = self.worker.stage.get() != Stage::Running;
-        let during = match self.during.get() {
-            During::Relaying if draining => During::Draining,
-            other => other,
-        };
+        let mut during = self.during.get();
+        if during == During::Relaying && self.worker.stage.get() != Stage::Running {
+            during = During::Draining;
+        }
         let account = Account {
             client: self.client.get(),
             listener: self.listener,

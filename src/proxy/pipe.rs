@@ -72,7 +72,7 @@ impl Pipe {
 
 /// The pipes of one worker.
 pub(super) struct PipePool {
-    free: RefCell<Vec<Box<Pipe>>>,
+    free: RefCell<Vec<Pipe>>,
     held: Cell<usize>,
     limit: usize,
     counters: Arc<WorkerCounters>,
@@ -98,17 +98,18 @@ impl PipePool {
             }
             let made = Pipe::new()?;
             self.held.set(self.held.get() + 1);
-            Some(Box::new(made))
+            Some(made)
         });
         if pipe.is_none() {
             self.counters.pipes_refused.add(1);
         }
         self.publish();
-        pipe
+        // Boxed, so that the many directions without a pipe stay small.
+        pipe.map(Box::new)
     }
 
     /// Takes a pipe back. One that still holds bytes is closed: its bytes belong to nobody else.
-    pub(super) fn give_back(&self, pipe: Box<Pipe>) {
+    pub(super) fn give_back(&self, pipe: Pipe) {
         if pipe.filled == 0 {
             self.free.borrow_mut().push(pipe);
         } else {

@@ -204,7 +204,7 @@ impl Direction {
     fn leave_splice(&mut self, pipes: &PipePool) {
         self.streak = 0;
         if let Phase::Splicing(pipe) = std::mem::replace(&mut self.phase, Phase::Copying) {
-            pipes.give_back(pipe);
+            pipes.give_back(*pipe);
         }
     }
 

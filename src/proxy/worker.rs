@@ -16,7 +16,7 @@ use slab::Slab;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 
-use super::account::{Account, By, Cause};
+use super::account::{Account, Cause};
 use super::connection::{Connection, Order};
 use super::limit::Limits;
 use super::listener;
@@ -94,7 +94,11 @@ pub(super) struct Worker {
 ///
 /// # Errors
 ///
-/// When the thread or its runtime cannot be made.
+/// When the thread cannot be made.
+///
+/// # Panics
+///
+/// In the new thread, when its runtime cannot be made: the process then ends.
 pub fn start(
     index: usize,
     shared: Shared,
@@ -243,16 +247,16 @@ impl Worker {
         }
         let config = &self.registry.config;
         let pool = config.listeners[account.listener].pool;
-        let aborted_by = match cause {
-            Cause::ClientReset | Cause::ClientVanished => Some(By::Client),
-            Cause::ServerReset | Cause::ServerVanished | Cause::ServerDown => Some(By::Server),
-            _ => None,
-        };
-        match (aborted_by, account.server) {
-            (Some(By::Client), Some(server)) => self.counters.servers[server].client_aborts.add(1),
-            (Some(By::Client), None) => self.counters.pools[pool].client_aborts.add(1),
-            (Some(By::Server), Some(server)) => self.counters.servers[server].server_aborts.add(1),
-            _ => {}
+        let client_aborted = matches!(cause, Cause::ClientReset | Cause::ClientVanished);
+        let server_aborted = matches!(
+            cause,
+            Cause::ServerReset | Cause::ServerVanished | Cause::ServerDown
+        );
+        match account.server.map(|id| &self.counters.servers[id]) {
+            Some(server) if client_aborted => server.client_aborts.add(1),
+            Some(server) if server_aborted => server.server_aborts.add(1),
+            None if client_aborted => self.counters.pools[pool].client_aborts.add(1),
+            Some(_) | None => {}
         }
         self.record_times(account, pool);
         if config.log.connections {

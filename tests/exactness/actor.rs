@@ -31,8 +31,13 @@ pub(crate) async fn serve(scene: Scene, listener: TcpListener, verdicts: mpsc::S
         let verdicts = verdicts.clone();
         tokio::task::spawn_local(async move {
             let mut number = [0; 8];
-            let verdict = match stream.read_exact(&mut number).await {
-                Ok(_) => {
+            // The echo tells the client that its connection has arrived, whatever it does next.
+            let named = async {
+                stream.read_exact(&mut number).await?;
+                stream.write_all(&number).await
+            };
+            let verdict = match named.await {
+                Ok(()) => {
                     let number = u64::from_le_bytes(number);
                     let plan = Plan::new(scene.seed, number, scene.traffic);
                     let said = play(scene, plan, stream, false).await;
@@ -54,6 +59,7 @@ pub(crate) async fn connect(scene: Scene, number: u64, address: SocketAddr) -> V
     let stream = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(&number.to_le_bytes()).await?;
+        stream.read_exact(&mut [0; 8]).await?;
         io::Result::Ok(stream)
     };
     let stream = stream
