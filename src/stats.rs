@@ -59,6 +59,10 @@ impl Gauge {
     }
 
     /// One less.
+    ///
+    /// # Panics
+    ///
+    /// When nothing was up: something was given back twice.
     pub fn down(&self) {
         let before = self.now.fetch_sub(1, Ordering::Relaxed);
         assert!(

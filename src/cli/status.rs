@@ -108,9 +108,12 @@ fn explain(error: &StatusError, socket: &Path) -> String {
 }
 
 fn ask(socket: &Path) -> Result<Vec<u8>, StatusError> {
-    let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
-        ErrorKind::PermissionDenied => StatusError::Forbidden(error),
-        _ => StatusError::NotRunning(error),
+    let mut stream = UnixStream::connect(socket).map_err(|error| {
+        if error.kind() == ErrorKind::PermissionDenied {
+            StatusError::Forbidden(error)
+        } else {
+            StatusError::NotRunning(error)
+        }
     })?;
     let mut answer = Vec::new();
     stream
