@@ -3,25 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener};
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use tempfile::TempDir;
-use warren::config;
-use warren::stats::csv::{self, COLUMNS, Filter};
-use warren::stats::{Gauge, Registry, WorkerCounters, info, servers_state};
+use warren::stats::csv::COLUMNS;
 
-#[path = "stats_socket/equivalent.rs"]
-mod equivalent;
-#[path = "stats_socket/haproxy.rs"]
-mod haproxy;
+#[path = "stats_socket/balancer.rs"]
+mod balancer;
 
-use haproxy::Haproxy;
+use balancer::{Balancer, Servers};
 
 /// Sends `request` and returns everything until the close.
 fn ask(socket: &Path, request: &str) -> String {
@@ -36,96 +30,68 @@ fn ask(socket: &Path, request: &str) -> String {
     answer
 }
 
-/// The served stats socket of a registry with neither listeners nor pools.
-struct Served {
-    folder: TempDir,
-}
-
-impl Served {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("admin.sock");
-        let (ready, wait) = std::sync::mpsc::channel();
-        // Ends with the test process.
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            tokio::task::LocalSet::new().block_on(&runtime, async {
-                let listener = warren::admin::bind(&path, 0o660).unwrap();
-                ready.send(()).unwrap();
-                warren::admin::serve(listener, registry()).await;
-            });
-        });
-        wait.recv().unwrap();
-        Self { folder }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("admin.sock")
-    }
-}
-
-fn registry() -> Arc<Registry> {
-    let config = config::Config {
-        global: config::Global {
-            workers: 1,
-            max_connections: 0,
-            drain_timeout: Duration::ZERO,
-        },
-        log: config::Log {
-            format: config::LogFormat::Text,
-            level: config::LogLevel::Info,
-            connections: false,
-        },
-        admin: config::Admin {
-            socket: None,
-            socket_mode: 0o660,
-            identity: config::Identity::Haproxy,
-        },
-        listeners: vec![],
-        pools: vec![],
-    };
-    Arc::new(Registry {
-        config: Arc::new(config),
-        pools: vec![],
-        workers: vec![Arc::new(WorkerCounters::new(0, 0, 0))],
-        listeners: Box::new([]),
-        connections: Gauge::default(),
-        max_connections: 1000,
-        descriptors: 2048,
-        started: Instant::now(),
-        started_at: SystemTime::now(),
-        stopping: AtomicBool::new(false),
-        logs_dropped: Arc::new(AtomicU64::new(0)),
-        history: Mutex::default(),
-    })
-}
-
 #[test]
-fn show_stat_has_haproxys_rows_and_columns() {
-    let live = TcpListener::bind("127.0.0.1:0").unwrap();
-    let Some(haproxy) = Haproxy::start(&live) else {
+fn show_stat_is_haproxys_before_and_under_traffic() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
         return;
     };
-    let theirs = haproxy.ask("show stat\n");
-    let ours = csv::render(&equivalent::snapshot(&haproxy), &Filter::ALL);
-    let mut theirs = theirs.trim_end().lines();
-    let mut ours = ours.lines();
+    let warren = Balancer::warren(&servers);
+    compare_stat(&warren.ask("show stat\n"), &haproxy.ask("show stat\n"));
 
+    // Three connections that stay, with five bytes each for the server.
+    let connect = |balancer: &Balancer| {
+        let clients: Vec<_> = (0..3).map(|_| balancer.connect()).collect();
+        clients
+            .iter()
+            .for_each(|mut client| client.write_all(b"hello").unwrap());
+        clients
+    };
+    let clients = [connect(&haproxy), connect(&warren)];
+    let open = |rows: &str| value(rows, "r2", "scur") == "3";
+    haproxy.ask_until("show stat\n", open);
+    let ours = warren.ask_until("show stat\n", |rows| value(rows, "r2", "bin") == "15");
+    for column in [
+        "scur", "smax", "stot", "bin", "bout", "rate_lim", "dcon", "conn_tot",
+    ] {
+        assert_eq!(
+            value(&ours, "FRONTEND", column),
+            match column {
+                "bin" => "15",
+                "bout" | "rate_lim" | "dcon" => "0",
+                _ => "3",
+            },
+            "{column}"
+        );
+    }
+    // HAProxy counts bytes when a connection ends, warren while it goes on.
+    drop(clients);
+    let ended = |rows: &str| value(rows, "r2", "scur") == "0" && value(rows, "r2", "bin") == "15";
+    let theirs = haproxy.ask_until("show stat\n", ended);
+    let ours = warren.ask_until("show stat\n", ended);
+    compare_stat(&ours, &theirs);
+    assert_eq!(value(&ours, "r2", "lbtot"), "3");
+}
+
+/// A value of the first row of that name.
+fn value<'a>(rows: &'a str, name: &str, column: &str) -> &'a str {
+    let index = COLUMNS.iter().position(|one| *one == column).unwrap();
+    let mut rows = rows.lines().map(|row| row.split(',').collect::<Vec<_>>());
+    rows.find(|values| values.get(1) == Some(&name)).unwrap()[index]
+}
+
+fn compare_stat(ours: &str, theirs: &str) {
+    let mut ours = ours.trim_end().lines();
+    let mut theirs = theirs.trim_end().lines();
     // Theirs goes on after the lone `-` with the columns of its modules.
     let header = format!("# {},-,", COLUMNS.join(","));
     assert!(theirs.next().unwrap().starts_with(&header));
     assert_eq!(ours.next().unwrap(), header);
-
-    loop {
-        let (Some(their_row), Some(our_row)) = (theirs.next(), ours.next()) else {
-            break;
-        };
+    let (ours, theirs): (Vec<_>, Vec<_>) = (ours.collect(), theirs.collect());
+    assert_eq!(ours.len(), theirs.len());
+    for (our_row, their_row) in ours.iter().zip(&theirs) {
         compare_rows(our_row, their_row);
     }
-    assert_eq!((theirs.next(), ours.next()), (None, None));
 }
 
 /// The intended differences of `show stat` are here.
@@ -140,14 +106,15 @@ fn compare_rows(our_row: &str, their_row: &str) {
         match *name {
             // Ours says in the check's own words also why it passed.
             "last_chk" if their.is_empty() && our_values[1] == "r2" => {}
-            // HAProxy's is a tenth of the limits of the frontends.
-            "slim" if our_values[1] == "BACKEND" => assert!(!our.is_empty(), "{place}"),
-            // HAProxy's guess at the connections it could keep open for reuse.
-            "need_conn_est" => assert_eq!(our.is_empty(), their.is_empty(), "{place}"),
-            // Differ by the clock, or in words.
-            "lastchg" | "downtime" | "check_duration" | "last_chk" => {
-                assert_eq!(our.is_empty(), their.is_empty(), "{place}");
-            }
+            // HAProxy's limit of a pool is a tenth of those of its frontends. It takes servers for
+            // up before their first check, so that a server that never was up has gone down. It
+            // guesses how many connections it could reuse.
+            "slim" | "chkfail" | "chkdown" | "need_conn_est"
+            // These differ by the clock.
+            | "lastchg" | "downtime" | "check_duration" | "lastsess" | "ttime" | "ttime_max"
+            | "rate" | "rate_max" | "conn_rate" | "conn_rate_max"
+            // The words of the system's error are the same, what is around them is not.
+            | "last_chk" => assert_eq!(our.is_empty(), their.is_empty(), "{place}"),
             _ => assert_eq!(our, their, "{place}"),
         }
     }
@@ -155,8 +122,8 @@ fn compare_rows(our_row: &str, their_row: &str) {
 
 #[test]
 fn show_info_has_haproxys_keys_in_its_order() {
-    let live = TcpListener::bind("127.0.0.1:0").unwrap();
-    let Some(haproxy) = Haproxy::start(&live) else {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
         return;
     };
     let keys = |text: &str| -> Vec<String> {
@@ -170,18 +137,20 @@ fn show_info_has_haproxys_keys_in_its_order() {
     let node = expected.iter().position(|key| key == "node").unwrap();
     expected.insert(node + 1, "description".to_owned());
     expected.extend(["Product", "Product_version"].map(str::to_owned));
-    let ours = info::render(&equivalent::snapshot(&haproxy));
+    let ours = Balancer::warren(&servers).ask("show info\n");
     assert_eq!(keys(&ours), expected);
+    assert!(ours.contains("\nMaxconn: 300\n"), "{ours}");
 }
 
 #[test]
 fn show_servers_state_is_haproxys_but_for_the_clock() {
     // srv_time_since_last_change
     const CLOCK: usize = 9;
-    let live = TcpListener::bind("127.0.0.1:0").unwrap();
-    let Some(haproxy) = Haproxy::start(&live) else {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
         return;
     };
+    let warren = Balancer::warren(&servers);
     let table = |text: &str| -> Vec<Vec<String>> {
         let rows = text.trim_end().lines().map(|line| {
             let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
@@ -192,9 +161,9 @@ fn show_servers_state_is_haproxys_but_for_the_clock() {
         });
         rows.collect()
     };
-    let theirs = haproxy.ask("show servers state\n");
-    let ours = servers_state::render(&equivalent::snapshot(&haproxy), None).unwrap();
-    assert_eq!(table(&ours), table(&theirs));
+    for request in ["show servers state\n", "show servers state plain\n"] {
+        assert_eq!(table(&warren.ask(request)), table(&haproxy.ask(request)));
+    }
 }
 
 /// Answered alike to the letter, but for the version.
@@ -223,18 +192,18 @@ const LISTS: [&str; 5] = ["\n", ";\n", "show version;\n", "help\n", "show\n"];
 
 #[test]
 fn the_protocol_is_haproxys() {
-    let live = TcpListener::bind("127.0.0.1:0").unwrap();
-    let Some(haproxy) = Haproxy::start(&live) else {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
         return;
     };
-    let served = Served::start();
+    let warren = Balancer::warren(&servers);
     let their_version = haproxy.ask("show version\n");
-    let our_version = ask(&served.socket(), "show version\n");
+    let our_version = warren.ask("show version\n");
     assert!(our_version.starts_with("2.6.") && our_version.ends_with("\n\n"));
     let both = |request| {
         let theirs = haproxy.ask(request);
         let theirs = theirs.replace(their_version.trim_end(), our_version.trim_end());
-        (ask(&served.socket(), request), theirs)
+        (warren.ask(request), theirs)
     };
     for request in SAME {
         let (ours, theirs) = both(request);
@@ -252,11 +221,36 @@ fn the_protocol_is_haproxys() {
             "{request:?}"
         );
     }
+    // Filters choose the same rows.
+    for filter in FILTERS {
+        let (ours, theirs) = both(filter);
+        let names = |answer: &str| -> Vec<String> {
+            let rows = answer.lines().skip(1).filter(|row| !row.is_empty());
+            rows.map(|row| row.split(',').take(2).collect::<Vec<_>>().join("/"))
+                .collect()
+        };
+        assert_eq!(names(&ours), names(&theirs), "{filter:?}");
+    }
 }
 
-fn warren_status(arguments: &[&str]) -> Output {
+const FILTERS: [&str; 11] = [
+    "show stat rabbit -1 1\n",
+    "show stat 3 7 0\n",
+    "show stat -1 4 2\n",
+    "show stat 2 1 -1\n",
+    "show stat -1 6 -1\n",
+    "show stat -1 2\n",
+    "show stat 99 7 -1\n",
+    "show stat bogus\n",
+    "show stat up\n",
+    "show stat no-maint\n",
+    "show stat domain proxy -1 1 -1\n",
+];
+
+fn warren_status(socket: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_warren"))
         .args(["status", "--socket"])
+        .arg(socket)
         .args(arguments)
         .output()
         .unwrap()
@@ -264,23 +258,32 @@ fn warren_status(arguments: &[&str]) -> Output {
 
 #[test]
 fn warren_status_tells_by_text_json_and_exit_code() {
-    let served = Served::start();
-    let socket = served.socket();
-    let socket = socket.to_str().unwrap();
-    let output = warren_status(&[socket]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let warren = Balancer::warren(&Servers::start());
+    let mode = std::fs::metadata(warren.socket()).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o660);
+
+    // Two servers are down.
+    let output = warren_status(&warren.socket(), &[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
     let screen = String::from_utf8(output.stdout).unwrap();
     let first = format!("warren {}  on ", env!("CARGO_PKG_VERSION"));
     assert!(screen.starts_with(&first), "{screen}");
+    assert!(
+        screen.contains("\n! server rabbit/r1 is down\n"),
+        "{screen}"
+    );
+    assert!(!screen.contains('\x1b'), "no colours for a pipe: {screen}");
 
-    let output = warren_status(&[socket, "--json"]);
+    let output = warren_status(&warren.socket(), &["--json"]);
+    assert_eq!(output.status.code(), Some(2));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(json["connections"]["limit"], 1000);
+    assert_eq!(json["connections"]["limit"], 300);
+    assert_eq!(json["pools"][0]["servers"][1]["state"], "up");
 }
 
 #[test]
 fn warren_status_without_a_daemon_says_what_to_do() {
-    let output = warren_status(&["/nonexistent/admin.sock"]);
+    let output = warren_status(Path::new("/nonexistent/admin.sock"), &[]);
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("no warren is running here"), "{message}");
