@@ -62,7 +62,7 @@ impl Gauge {
     ///
     /// # Panics
     ///
-    /// When more was given back than taken, which is a defect of ours.
+    /// When nothing was up: something was given back twice.
     pub fn down(&self) {
         let before = self.now.fetch_sub(1, Ordering::Relaxed);
         assert!(

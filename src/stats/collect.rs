@@ -194,6 +194,7 @@ impl Registry {
                 limit: self.listener_limit(config),
             },
             accept_rate: flows.map_or_else(Default::default, |(accepted, _)| accepted.rate),
+            max_accept_rate: config.max_accept_rate,
             session_rate: flows.map_or_else(Default::default, |(_, sessions)| sessions.rate),
             totals: self.listener_totals(index),
         }

@@ -92,6 +92,7 @@ fn frontend(listener: &ListenerSnapshot, iid: usize, stopping: bool) -> Row {
         "status" = if stopping { "STOP" } else { "OPEN" },
         "iid" = iid,
         "rate" = listener.session_rate.now,
+        "rate_lim" = listener.max_accept_rate,
         "rate_max" = listener.session_rate.max,
         "conn_rate" = listener.accept_rate.now,
         "conn_rate_max" = listener.accept_rate.max,
@@ -107,7 +108,6 @@ fn frontend(listener: &ListenerSnapshot, iid: usize, stopping: bool) -> Row {
         "ereq",
         "sid",
         "type",
-        "rate_lim",
         "req_rate",
         "req_rate_max"
     );

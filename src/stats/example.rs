@@ -73,6 +73,7 @@ fn listener(name: &str, addresses: &[&str], pool: usize, open: u32) -> ListenerS
         open: level(open, open + 106, 5000),
         accept_rate: Rate { now: 12, max: 240 },
         session_rate: Rate { now: 11, max: 239 },
+        max_accept_rate: 500,
         totals: ListenerTotals {
             accepted: 89_330,
             denied: 6,

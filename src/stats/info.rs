@@ -1,4 +1,6 @@
-//! *pure* `show info`: the keys of HAProxy 2.6 in its order, then two of ours.
+//! *pure* `show info`: the keys of HAProxy 2.6 in its order, then two of ours. Jobs, Listeners and
+//! Tasks count what is closest to HAProxy's idea of them; Idle_pct is measured from the CPU time of
+//! the whole process against that of its workers.
 //!
 //! What warren does not have (TLS, compression, peers, a memory pool) is 0, as in an HAProxy that
 //! does not use it. One of the texts must not hold a second colon, because tools split there.
@@ -113,6 +115,8 @@ fn rest(lines: &mut Lines, snapshot: &Snapshot) {
     lines.put("Run_queue", 0);
     lines.put("Idle_pct", snapshot.idle_percent);
     lines.put("node", without_colon(&snapshot.node));
+    // HAProxy has this line only with a description in its configuration; agents want it always.
+    lines.put("description", "");
     lines.put("Stopping", u8::from(snapshot.stopping));
     lines.put("Jobs", sockets as u64 + u64::from(snapshot.connections.now));
     lines.put("Unstoppable Jobs", 0);

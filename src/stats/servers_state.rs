@@ -63,17 +63,12 @@ fn op_state(server: &ServerStatus) -> u8 {
     }
 }
 
-/// 1 forced maintenance, 8 forced drain, 32 name does not resolve.
+/// 1 forced maintenance, 8 forced drain.
 fn admin_mask(server: &ServerStatus) -> u8 {
-    let forced = match server.admin {
+    match server.admin {
         AdminState::Ready => 0,
         AdminState::Drain => 8,
         AdminState::Maint => 1,
-    };
-    if server.address.is_none() {
-        forced | 32
-    } else {
-        forced
     }
 }
 
@@ -99,10 +94,9 @@ fn check_health(pool: &PoolSnapshot, server: &ServerStatus) -> u32 {
 
 /// 2 configured, 4 enabled, 8 paused.
 fn check_state(pool: &PoolSnapshot, server: &ServerStatus) -> u8 {
-    let configured = if pool.checked { 2 | 4 } else { 0 };
-    if server.admin == AdminState::Maint {
-        configured | 8
-    } else {
-        configured
+    match (pool.checked, server.admin) {
+        (false, _) => 0,
+        (true, AdminState::Maint) => 2 | 4 | 8,
+        (true, AdminState::Ready | AdminState::Drain) => 2 | 4,
     }
 }

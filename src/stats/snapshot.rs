@@ -145,6 +145,8 @@ pub struct ListenerSnapshot {
     pub open: Level,
     /// Connections accepted per second.
     pub accept_rate: Rate,
+    /// The limit on `accept_rate`; 0: none.
+    pub max_accept_rate: u32,
     /// Connections that passed the lists per second.
     pub session_rate: Rate,
     /// Counters.

@@ -1,3 +1,5 @@
+//! What is rendered from a snapshot, against stored texts.
+
 use super::csv::{self, COLUMNS, Filter};
 use super::example::{assert_expected, snapshot};
 use super::snapshot::{Identity, ServerState};

@@ -63,8 +63,9 @@ const ALWAYS: [Command; 3] = [
     },
 ];
 
-/// How alike two words must be (Jaro-Winkler, 0 to 1) for one to be a misspelling of the other.
-const ALIKE: f64 = 0.8;
+/// How alike two texts must be for one to be a misspelling of the other: 1 is equal, 0 has nothing
+/// in common.
+const ALIKE: f64 = 0.6;
 
 /// The answer to `help [<command>]`.
 pub(super) fn help(topic: &[&str]) -> String {
@@ -96,8 +97,8 @@ fn list(title: &str, commands: &[&Command]) -> String {
     text
 }
 
-/// The commands that begin with the same words; of those, the ones whose next word is alike, if
-/// there are any. With nothing in common, all of them.
+/// The commands that begin with the same words; of those, the ones that go on alike, if there
+/// are any. With nothing in common, all of them.
 fn candidates(words: &[&str]) -> Vec<&'static Command> {
     let common = |command: &Command| {
         let pairs = command.words.iter().zip(words);
@@ -114,10 +115,5 @@ fn candidates(words: &[&str]) -> Vec<&'static Command> {
 }
 
 fn is_alike(ours: &[&str], theirs: &[&str]) -> bool {
-    !ours.is_empty()
-        && ours
-            .iter()
-            .zip(theirs)
-            .all(|(ours, theirs)| strsim::jaro_winkler(ours, theirs) >= ALIKE)
-        && !theirs.is_empty()
+    strsim::normalized_damerau_levenshtein(&ours.join(" "), &theirs.join(" ")) >= ALIKE
 }

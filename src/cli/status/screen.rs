@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use super::table::{Cell, Column, Paint, render as table};
 use super::units::{age, bytes, count, latency};
 use crate::stats::snapshot::{
-    CheckStatus, Level, ListenerSnapshot, Percentiles, PoolSnapshot, ServerState, ServerStatus,
-    Snapshot,
+    AdminState, CheckStatus, Level, ListenerSnapshot, Percentiles, PoolSnapshot, ServerState,
+    ServerStatus, Snapshot,
 };
 
-/// The whole screen; with colours if they are wanted.
+/// The whole screen; with colours if they are wanted. IN is what clients sent, OUT what they got,
+/// for listeners and servers alike.
 pub(super) fn render(snapshot: &Snapshot, colours: bool) -> String {
     let mut text = daemon(snapshot, colours);
     text.push('\n');
@@ -74,8 +75,8 @@ fn listeners(snapshot: &Snapshot, colours: bool) -> String {
         Column::Right("OPEN"),
         Column::Right("TOTAL"),
         Column::Right("RATE"),
-        Column::Right("RECEIVED"),
-        Column::Right("SENT"),
+        Column::Right("IN"),
+        Column::Right("OUT"),
         Column::Right("REJECTED"),
     ];
     let rows: Vec<_> = snapshot
@@ -144,8 +145,8 @@ fn pool_section(pool: &PoolSnapshot, colours: bool) -> String {
         Column::Right("OPEN"),
         Column::Right("MOST"),
         Column::Right("TOTAL"),
-        Column::Right("RECEIVED"),
-        Column::Right("SENT"),
+        Column::Right("IN"),
+        Column::Right("OUT"),
         Column::Right("ERRORS"),
         Column::Left("CHECK"),
     ];
@@ -174,8 +175,8 @@ fn server_row(pool: &PoolSnapshot, server: &ServerStatus) -> Vec<Cell> {
         Cell::new(level(server.open)),
         Cell::new(count(server.open.max.into())),
         Cell::new(count(totals.sessions)),
-        Cell::new(bytes(totals.bytes_out)),
         Cell::new(bytes(totals.bytes_in)),
+        Cell::new(bytes(totals.bytes_out)),
         Cell::new(count(errors)),
         check(pool, server),
     ]
@@ -206,6 +207,9 @@ fn state(server: &ServerStatus) -> Cell {
 fn check(pool: &PoolSnapshot, server: &ServerStatus) -> Cell {
     if !pool.checked {
         return Cell::new("not checked");
+    }
+    if server.admin == AdminState::Maint {
+        return Cell::new("paused");
     }
     let Some(last) = &server.check else {
         return Cell::painted("no result yet", Paint::Yellow);

@@ -1,3 +1,5 @@
+//! Adding up.
+
 use super::*;
 
 #[test]

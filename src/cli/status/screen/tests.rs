@@ -1,3 +1,5 @@
+//! The screen against the stored one.
+
 use super::*;
 use crate::stats::example::{assert_expected, snapshot};
 

@@ -1,0 +1,291 @@
+//! The stats socket against the real thing: the same questions to Debian's haproxy with an
+//! equivalent configuration. Skipped, with a word, where haproxy is not installed.
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use warren::stats::csv::COLUMNS;
+
+#[path = "stats_socket/balancer.rs"]
+mod balancer;
+
+use balancer::{Balancer, Servers};
+
+/// Sends `request` and returns everything until the close.
+fn ask(socket: &Path, request: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn show_stat_is_haproxys_before_and_under_traffic() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    let warren = Balancer::warren(&servers);
+    compare_stat(&warren.ask("show stat\n"), &haproxy.ask("show stat\n"));
+
+    // Three connections that stay, with five bytes each for the server.
+    let connect = |balancer: &Balancer| {
+        let clients: Vec<_> = (0..3).map(|_| balancer.connect()).collect();
+        clients
+            .iter()
+            .for_each(|mut client| client.write_all(b"hello").unwrap());
+        clients
+    };
+    let clients = [connect(&haproxy), connect(&warren)];
+    let open = |rows: &str| value(rows, "r2", "scur") == "3";
+    haproxy.ask_until("show stat\n", open);
+    let ours = warren.ask_until("show stat\n", |rows| value(rows, "r2", "bin") == "15");
+    for column in [
+        "scur", "smax", "stot", "bin", "bout", "rate_lim", "dcon", "conn_tot",
+    ] {
+        assert_eq!(
+            value(&ours, "FRONTEND", column),
+            match column {
+                "bin" => "15",
+                "bout" | "rate_lim" | "dcon" => "0",
+                _ => "3",
+            },
+            "{column}"
+        );
+    }
+    // HAProxy counts bytes when a connection ends, warren while it goes on.
+    drop(clients);
+    let ended = |rows: &str| value(rows, "r2", "scur") == "0" && value(rows, "r2", "bin") == "15";
+    let theirs = haproxy.ask_until("show stat\n", ended);
+    let ours = warren.ask_until("show stat\n", ended);
+    compare_stat(&ours, &theirs);
+    assert_eq!(value(&ours, "r2", "lbtot"), "3");
+}
+
+/// A value of the first row of that name.
+fn value<'a>(rows: &'a str, name: &str, column: &str) -> &'a str {
+    let index = COLUMNS.iter().position(|one| *one == column).unwrap();
+    let mut rows = rows.lines().map(|row| row.split(',').collect::<Vec<_>>());
+    rows.find(|values| values.get(1) == Some(&name)).unwrap()[index]
+}
+
+fn compare_stat(ours: &str, theirs: &str) {
+    let mut ours = ours.trim_end().lines();
+    let mut theirs = theirs.trim_end().lines();
+    // Theirs goes on after the lone `-` with the columns of its modules.
+    let header = format!("# {},-,", COLUMNS.join(","));
+    assert!(theirs.next().unwrap().starts_with(&header));
+    assert_eq!(ours.next().unwrap(), header);
+    let (ours, theirs): (Vec<_>, Vec<_>) = (ours.collect(), theirs.collect());
+    assert_eq!(ours.len(), theirs.len());
+    for (our_row, their_row) in ours.iter().zip(&theirs) {
+        compare_rows(our_row, their_row);
+    }
+}
+
+/// The intended differences of `show stat` are here.
+fn compare_rows(our_row: &str, their_row: &str) {
+    let their_values: Vec<_> = their_row.split(',').collect();
+    let our_values: Vec<_> = our_row.split(',').collect();
+    assert_eq!(our_values.len(), COLUMNS.len() + 2, "{our_row}");
+    assert_eq!(our_values[COLUMNS.len()], "-");
+    for (index, name) in COLUMNS.iter().enumerate() {
+        let (their, our) = (their_values[index], our_values[index]);
+        let place = format!("{name} of\n{our_row}\n{their_row}");
+        match *name {
+            // Ours says in the check's own words also why it passed.
+            "last_chk" if their.is_empty() && our_values[1] == "r2" => {}
+            // HAProxy's limit of a pool is a tenth of those of its frontends. It takes servers for
+            // up before their first check, so that a server that never was up has gone down. It
+            // guesses how many connections it could reuse.
+            "slim" | "chkfail" | "chkdown" | "need_conn_est"
+            // These differ by the clock.
+            | "lastchg" | "downtime" | "check_duration" | "lastsess" | "ttime" | "ttime_max"
+            | "rate" | "rate_max" | "conn_rate" | "conn_rate_max"
+            // The words of the system's error are the same, what is around them is not.
+            | "last_chk" => assert_eq!(our.is_empty(), their.is_empty(), "{place}"),
+            _ => assert_eq!(our, their, "{place}"),
+        }
+    }
+}
+
+#[test]
+fn show_info_has_haproxys_keys_in_its_order() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    let keys = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.is_empty());
+        lines
+            .map(|line| line.split_once(": ").unwrap().0.to_owned())
+            .collect()
+    };
+    // The intended differences: three keys more.
+    let mut expected = keys(&haproxy.ask("show info\n"));
+    let node = expected.iter().position(|key| key == "node").unwrap();
+    expected.insert(node + 1, "description".to_owned());
+    expected.extend(["Product", "Product_version"].map(str::to_owned));
+    let ours = Balancer::warren(&servers).ask("show info\n");
+    assert_eq!(keys(&ours), expected);
+    assert!(ours.contains("\nMaxconn: 300\n"), "{ours}");
+}
+
+#[test]
+fn show_servers_state_is_haproxys_but_for_the_clock() {
+    // srv_time_since_last_change
+    const CLOCK: usize = 9;
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    let warren = Balancer::warren(&servers);
+    let table = |text: &str| -> Vec<Vec<String>> {
+        let rows = text.trim_end().lines().map(|line| {
+            let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            if !line.starts_with('#') && words.len() > CLOCK {
+                words[CLOCK] = "clock".to_owned();
+            }
+            words
+        });
+        rows.collect()
+    };
+    for request in ["show servers state\n", "show servers state plain\n"] {
+        assert_eq!(table(&warren.ask(request)), table(&haproxy.ask(request)));
+    }
+}
+
+/// Answered alike to the letter, but for the version.
+const SAME: [&str; 17] = [
+    "show version;show cli level\n",
+    "  show   version \r\n",
+    "show version extra\nshow cli level\n",
+    "quit\n",
+    "show version;quit;show version\n",
+    "show version",
+    "prompt\nshow version\nshow version;show cli level\nquit\n",
+    "prompt\nprompt\nshow version\n",
+    "show version;prompt;show version\nshow cli level\nquit\n",
+    "prompt\r\nshow version\r\nquit\r\n",
+    "sho version\n",
+    "Show version\n",
+    "show\\ version\n",
+    "help show version\n",
+    "show servers state nosuch\n",
+    "show stat nosuch 1 1\n",
+    "show stat domain nosuch\n",
+];
+
+/// Answered with the list of commands, which is shorter here.
+const LISTS: [&str; 5] = ["\n", ";\n", "show version;\n", "help\n", "show\n"];
+
+#[test]
+fn the_protocol_is_haproxys() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    let warren = Balancer::warren(&servers);
+    let their_version = haproxy.ask("show version\n");
+    let our_version = warren.ask("show version\n");
+    assert!(our_version.starts_with("2.6.") && our_version.ends_with("\n\n"));
+    let both = |request| {
+        let theirs = haproxy.ask(request);
+        let theirs = theirs.replace(their_version.trim_end(), our_version.trim_end());
+        (warren.ask(request), theirs)
+    };
+    for request in SAME {
+        let (ours, theirs) = both(request);
+        assert_eq!(ours, theirs, "{request:?}");
+    }
+    for request in LISTS {
+        let (ours, theirs) = both(request);
+        let without_commands = |answer: &str| -> Vec<String> {
+            let lines = answer.lines().filter(|line| !line.starts_with("  "));
+            lines.map(str::to_owned).collect()
+        };
+        assert_eq!(
+            without_commands(&ours),
+            without_commands(&theirs),
+            "{request:?}"
+        );
+    }
+    // Filters choose the same rows.
+    for filter in FILTERS {
+        let (ours, theirs) = both(filter);
+        let names = |answer: &str| -> Vec<String> {
+            let rows = answer.lines().skip(1).filter(|row| !row.is_empty());
+            rows.map(|row| row.split(',').take(2).collect::<Vec<_>>().join("/"))
+                .collect()
+        };
+        assert_eq!(names(&ours), names(&theirs), "{filter:?}");
+    }
+}
+
+const FILTERS: [&str; 11] = [
+    "show stat rabbit -1 1\n",
+    "show stat 3 7 0\n",
+    "show stat -1 4 2\n",
+    "show stat 2 1 -1\n",
+    "show stat -1 6 -1\n",
+    "show stat -1 2\n",
+    "show stat 99 7 -1\n",
+    "show stat bogus\n",
+    "show stat up\n",
+    "show stat no-maint\n",
+    "show stat domain proxy -1 1 -1\n",
+];
+
+fn warren_status(socket: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_warren"))
+        .args(["status", "--socket"])
+        .arg(socket)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn warren_status_tells_by_text_json_and_exit_code() {
+    let warren = Balancer::warren(&Servers::start());
+    let mode = std::fs::metadata(warren.socket()).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o660);
+
+    // Two servers are down.
+    let output = warren_status(&warren.socket(), &[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let screen = String::from_utf8(output.stdout).unwrap();
+    let first = format!("warren {}  on ", env!("CARGO_PKG_VERSION"));
+    assert!(screen.starts_with(&first), "{screen}");
+    assert!(
+        screen.contains("\n! server rabbit/r1 is down\n"),
+        "{screen}"
+    );
+    assert!(!screen.contains('\x1b'), "no colours for a pipe: {screen}");
+
+    let output = warren_status(&warren.socket(), &["--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["connections"]["limit"], 300);
+    assert_eq!(json["pools"][0]["servers"][1]["state"], "up");
+}
+
+#[test]
+fn warren_status_without_a_daemon_says_what_to_do() {
+    let output = warren_status(Path::new("/nonexistent/admin.sock"), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("no warren is running here"), "{message}");
+    assert_eq!(message.lines().count(), 1);
+}
