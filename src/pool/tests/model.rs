@@ -323,18 +323,15 @@ impl Model {
 
     fn check(&mut self) {
         let open = self.open();
-        for server in 0..SERVERS {
+        for (server, &open) in open.iter().enumerate() {
             let held = self
                 .held
                 .iter()
                 .filter(|lease| lease.index() == server)
                 .count();
-            assert!(open[server] as usize >= held);
-            if open[server] > self.before[server] {
-                assert!(
-                    open[server] <= self.servers[server].limit,
-                    "above the limit"
-                );
+            assert!(open as usize >= held);
+            if open > self.before[server] {
+                assert!(open <= self.servers[server].limit, "above the limit");
             }
         }
         let rung = self

@@ -8,9 +8,7 @@ fn count(pool: &Arc<Pool>, connections: u32, keep: bool) -> Vec<u32> {
     let mut counts = vec![0; pool.servers.len()];
     let mut open = Vec::new();
     for client in 0..connections {
-        let Choice::Leased(lease) = choose_by(pool, client, numbers.next(), &[]) else {
-            panic!("no lease for client {client}");
-        };
+        let lease = leased(choose_by(pool, client, numbers.next(), &[]));
         counts[lease.index()] += 1;
         if keep {
             open.push(lease);
@@ -108,10 +106,7 @@ fn random_uses_what_has_room() {
 
 fn homes(pool: &Arc<Pool>) -> Vec<usize> {
     (0..20_000)
-        .map(|client| match choose_by(pool, client, 0, &[]) {
-            Choice::Leased(lease) => lease.index(),
-            other => panic!("{}", name(&other)),
-        })
+        .map(|client| leased(choose_by(pool, client, 0, &[])).index())
         .collect()
 }
 
@@ -164,14 +159,12 @@ fn source_treats_a_mapped_address_as_ipv4() {
     for client in 0..200 {
         let v4 = Ipv4Addr::from_bits(client);
         let [plain, mapped] = [v4.into(), v4.to_ipv6_mapped().into()].map(|client| {
-            match pool.choose(&Request {
+            let request = Request {
                 client,
                 draw: 0,
                 tried: &[],
-            }) {
-                Choice::Leased(lease) => lease.index(),
-                other => panic!("{}", name(&other)),
-            }
+            };
+            leased(pool.choose(&request)).index()
         });
         assert_eq!(plain, mapped);
     }

@@ -165,12 +165,10 @@ fn slow_start_gives_a_rising_share() {
         for (at, low, high) in [(0, 0, 30), (25, 95, 250), (50, 210, 385), (100, 450, 550)] {
             pool.tick(start + at * SECOND);
             let share = (0..1000)
-                .filter(
-                    |&client| match choose_by(&pool, client, numbers.next(), &[]) {
-                        Choice::Leased(lease) => lease.index() == 0,
-                        other => panic!("{}", name(&other)),
-                    },
-                )
+                .filter(|&client| {
+                    let choice = choose_by(&pool, client, numbers.next(), &[]);
+                    leased(choice).index() == 0
+                })
                 .count();
             assert!(
                 (low..=high).contains(&share),
