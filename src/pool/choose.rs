@@ -48,7 +48,7 @@ pub(super) struct Load {
     tier: u8,
     /// When its turn comes, in the time of [`Tier::clock`].
     pass: u64,
-    /// Its place among equals: who moved longest ago is first.
+    /// Its place among equals: who was chosen longest ago is first.
     turn: u64,
 }
 
@@ -121,7 +121,7 @@ pub(super) struct Tier {
     index: Index,
     /// Time of the stride scheduler: the latest turn that was taken.
     clock: u64,
-    /// Number of the next move, for [`Load::turn`].
+    /// Number of the next choice, for [`Load::turn`].
     next_turn: u64,
 }
 
@@ -202,7 +202,8 @@ impl Tier {
         load.opened += 1;
         self.clock = self.clock.max(load.pass);
         load.pass += load.stride();
-        self.move_back(load);
+        load.turn = self.next_turn;
+        self.next_turn += 1;
         self.list(place, load);
     }
 
@@ -214,9 +215,6 @@ impl Tier {
     pub(super) fn close(&mut self, place: usize, load: &mut Load) {
         assert!(load.open > 0, "a slot was given back twice");
         load.open -= 1;
-        if self.balance == Balance::Leastconn {
-            self.move_back(load);
-        }
         self.list(place, load);
     }
 
@@ -226,11 +224,6 @@ impl Tier {
         load.pass = self.clock + rest * u64::from(load.share) / u64::from(share.max(1));
         load.share = share;
         self.list(place, load);
-    }
-
-    fn move_back(&mut self, load: &mut Load) {
-        load.turn = self.next_turn;
-        self.next_turn += 1;
     }
 }
 
