@@ -106,6 +106,8 @@ struct Model {
     waiters: Vec<Waiter>,
     /// Open connections before the operation.
     before: Vec<u32>,
+    /// Connections opened before the operation.
+    opened: Vec<u64>,
 }
 
 impl Model {
@@ -130,6 +132,7 @@ impl Model {
             held: Vec::new(),
             waiters: Vec::new(),
             before: vec![0; SERVERS],
+            opened: vec![0; SERVERS],
         }
     }
 
@@ -159,6 +162,11 @@ impl Model {
     fn open(&self) -> Vec<u32> {
         let snapshot = self.pool.snapshot(self.now);
         snapshot.iter().map(|server| server.open).collect()
+    }
+
+    fn opened(&self) -> Vec<u64> {
+        let snapshot = self.pool.snapshot(self.now);
+        snapshot.iter().map(|server| server.leased_total).collect()
     }
 
     fn untried(&self, tried: &[usize]) -> Vec<usize> {
@@ -290,6 +298,7 @@ impl Model {
 
     fn apply(&mut self, operation: Operation) {
         self.before = self.open();
+        self.opened = self.opened();
         match operation {
             Operation::Choose {
                 client,
@@ -330,7 +339,8 @@ impl Model {
                 .filter(|lease| lease.index() == server)
                 .count();
             assert!(open as usize >= held);
-            if open > self.before[server] {
+            if self.opened()[server] > self.opened[server] {
+                assert!(self.candidates().contains(&server), "not usable");
                 assert!(open <= self.servers[server].limit, "above the limit");
             }
         }
