@@ -25,35 +25,51 @@ pub(super) const SHARES_PER_WEIGHT: u32 = 16;
 /// 100,000 connections per second on a server of weight 1.
 const SCALE: u64 = 1 << 20;
 
-/// What the algorithms know of a server.
+/// What choosing and releasing change of a server: one cache line of its own.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(super) struct Load {
     /// Open connections.
     pub(super) open: u32,
+    /// Most open connections so far.
+    pub(super) open_max: u32,
+    /// Connections opened so far.
+    pub(super) opened: u64,
     /// Most open connections allowed now; `u32::MAX`: no limit.
     pub(super) limit: u32,
+    /// The limit outside of slow start.
+    pub(super) full_limit: u32,
     /// Weight after slow start, times [`SHARES_PER_WEIGHT`].
     pub(super) share: u32,
     /// Weight, times [`SHARES_PER_WEIGHT`].
     pub(super) full_share: u32,
     /// Up, ready, with weight and address.
     pub(super) usable: bool,
+    tier: u8,
     /// When its turn comes, in the time of [`Tier::clock`].
     pass: u64,
-    /// Its place among equals: who moved longest ago is first.
+    /// Its place among equals: who was chosen longest ago is first.
     turn: u64,
 }
 
 impl Load {
     /// An idle server that is not usable yet. `place` is its place in the file.
-    pub(super) fn new(weight: u16, limit: u32, place: usize) -> Self {
-        let share = u32::from(weight) * SHARES_PER_WEIGHT;
+    pub(super) fn new(server: &config::Server, place: usize) -> Self {
+        let share = u32::from(server.weight) * SHARES_PER_WEIGHT;
+        let limit = match server.max_connections {
+            0 => u32::MAX,
+            limit => limit,
+        };
         Self {
             open: 0,
+            open_max: 0,
+            opened: 0,
             limit,
+            full_limit: limit,
             share,
             full_share: share,
             usable: false,
+            tier: u8::from(server.backup),
             pass: 0,
             turn: place as u64,
         }
@@ -62,6 +78,11 @@ impl Load {
     /// Whether it can take one more connection.
     pub(super) fn has_room(&self) -> bool {
         self.usable && self.open < self.limit
+    }
+
+    /// Which tier it belongs to: 0, or 1 for a backup.
+    pub(super) fn tier(&self) -> usize {
+        usize::from(self.tier)
     }
 
     fn stride(&self) -> u64 {
@@ -100,7 +121,7 @@ pub(super) struct Tier {
     index: Index,
     /// Time of the stride scheduler: the latest turn that was taken.
     clock: u64,
-    /// Number of the next move, for [`Load::turn`].
+    /// Number of the next choice, for [`Load::turn`].
     next_turn: u64,
 }
 
@@ -159,12 +180,12 @@ impl Tier {
     }
 
     /// The server to take, of those that are listed.
-    pub(super) fn best<'a>(&self, load: impl Fn(usize) -> &'a Load, wish: Wish) -> Option<usize> {
+    pub(super) fn best(&self, loads: &[Load], wish: Wish) -> Option<usize> {
         match &self.index {
             Index::Ordered(tree) => tree.min(),
-            Index::Drawn(tree) => less_loaded_of_two(tree, load, wish.draw),
+            Index::Drawn(tree) => less_loaded_of_two(tree, loads, wish.draw),
             Index::Hashed(tree, table) => {
-                table.find(tree, |place| load(place).full_share, wish.client)
+                table.find(tree, |place| loads[place].full_share, wish.client)
             }
         }
     }
@@ -177,9 +198,12 @@ impl Tier {
     /// The server gets a connection and goes to the end of its equals.
     pub(super) fn open(&mut self, place: usize, load: &mut Load) {
         load.open += 1;
+        load.open_max = load.open_max.max(load.open);
+        load.opened += 1;
         self.clock = self.clock.max(load.pass);
         load.pass += load.stride();
-        self.move_back(load);
+        load.turn = self.next_turn;
+        self.next_turn += 1;
         self.list(place, load);
     }
 
@@ -191,9 +215,6 @@ impl Tier {
     pub(super) fn close(&mut self, place: usize, load: &mut Load) {
         assert!(load.open > 0, "a slot was given back twice");
         load.open -= 1;
-        if self.balance == Balance::Leastconn {
-            self.move_back(load);
-        }
         self.list(place, load);
     }
 
@@ -204,19 +225,10 @@ impl Tier {
         load.share = share;
         self.list(place, load);
     }
-
-    fn move_back(&mut self, load: &mut Load) {
-        load.turn = self.next_turn;
-        self.next_turn += 1;
-    }
 }
 
 /// Power of two choices. The halves of `draw` are two independent numbers.
-fn less_loaded_of_two<'a>(
-    shares: &SumTree,
-    load: impl Fn(usize) -> &'a Load,
-    draw: u64,
-) -> Option<usize> {
+fn less_loaded_of_two(shares: &SumTree, loads: &[Load], draw: u64) -> Option<usize> {
     let total = shares.total();
     if total == 0 {
         return None;
@@ -232,7 +244,7 @@ fn less_loaded_of_two<'a>(
         point += shares.share(first.leaf);
     }
     let second = shares.at(point);
-    if load(second.leaf).is_less_loaded_than(load(first.leaf)) {
+    if loads[second.leaf].is_less_loaded_than(&loads[first.leaf]) {
         Some(second.leaf)
     } else {
         Some(first.leaf)

@@ -14,8 +14,9 @@ use std::net::IpAddr;
 use super::tree::SumTree;
 use crate::config;
 
-/// Slots per server: shares come out within one slot, so within 1 % up to this many to a server.
-const SLOTS_PER_SERVER: usize = 128;
+/// Slots per server: shares come out within one slot. Large pools have no more than this, so that
+/// the table of 10,000 servers stays close to the processor (2 MiB).
+const SLOTS_PER_SERVER: usize = 32;
 const MIN_SLOTS: usize = 1 << 12;
 const MAX_SLOTS: usize = 1 << 20;
 
@@ -45,6 +46,10 @@ impl Table {
         let Some(heaviest) = claimants.iter().map(|claimant| claimant.weight).max() else {
             return Self { slots: Vec::new() };
         };
+        for claimant in &mut claimants {
+            // Everybody has a slot after the first round, however light.
+            claimant.credit = heaviest - claimant.weight;
+        }
         let size = (claimants.len() * SLOTS_PER_SERVER)
             .clamp(MIN_SLOTS, MAX_SLOTS)
             .max(claimants.len())

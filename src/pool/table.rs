@@ -16,7 +16,8 @@ mod state;
 
 /// Everything of a pool that changes.
 pub(super) struct Table {
-    rows: Vec<Row>,
+    loads: Vec<Load>,
+    targets: Vec<Target>,
     records: Vec<Record>,
     /// The servers and the backup servers.
     tiers: [Tier; 2],
@@ -28,17 +29,10 @@ pub(super) struct Table {
     checked: bool,
 }
 
-/// What choosing and releasing touch of a server.
-struct Row {
-    load: Load,
-    /// Index into [`Table::tiers`].
-    tier: usize,
+/// Where new connections to a server go.
+struct Target {
     address: Option<SocketAddr>,
     epoch: u32,
-    open_max: u32,
-    leased_total: u64,
-    /// The limit without slow start.
-    full_limit: u32,
 }
 
 /// What became of a request.
@@ -52,8 +46,14 @@ pub(super) enum Decision {
 impl Table {
     pub(super) fn new(config: &config::Pool, now: Instant) -> Self {
         let checked = config.check.kind != CheckKind::None;
+        let servers = config.servers.iter();
         let mut table = Self {
-            rows: config.servers.iter().enumerate().map(Row::new).collect(),
+            loads: servers
+                .clone()
+                .zip(0..)
+                .map(|(server, place)| Load::new(server, place))
+                .collect(),
+            targets: servers.map(Target::new).collect(),
             records: Vec::with_capacity(config.servers.len()),
             tiers: [Tier::new(config, false), Tier::new(config, true)],
             queue: Queue::new(config.max_queue),
@@ -63,7 +63,7 @@ impl Table {
             checked,
         };
         for server in 0..config.servers.len() {
-            let health = if checked || table.rows[server].address.is_none() {
+            let health = if checked || table.targets[server].address.is_none() {
                 Health::Unknown
             } else {
                 Health::Up
@@ -88,9 +88,10 @@ impl Table {
 
     /// Ends one connection of `server`.
     pub(super) fn release(&mut self, server: usize) {
-        let row = &mut self.rows[server];
-        self.tiers[row.tier].close(server, &mut row.load);
-        if self.queue.is_empty() || !row.load.has_room() || row.tier != self.serving() {
+        let load = &mut self.loads[server];
+        let tier = load.tier();
+        self.tiers[tier].close(server, load);
+        if self.queue.is_empty() || !load.has_room() || tier != self.serving() {
             return;
         }
         if let Some(ticket) = self.queue.first_for(server) {
@@ -115,17 +116,17 @@ impl Table {
     }
 
     pub(super) fn address(&self, server: usize) -> Option<SocketAddr> {
-        self.rows[server].address
+        self.targets[server].address
     }
 
     pub(super) fn epoch(&self, server: usize) -> u32 {
-        self.rows[server].epoch
+        self.targets[server].epoch
     }
 
     pub(super) fn snapshot(&self, now: Instant) -> Vec<ServerSnapshot> {
-        let pairs = self.rows.iter().zip(&self.records);
-        pairs
-            .map(|(row, record)| row.snapshot(record, now))
+        let parts = self.loads.iter().zip(&self.targets).zip(&self.records);
+        parts
+            .map(|((load, target), record)| copy(load, target, record, now))
             .collect()
     }
 
@@ -149,15 +150,15 @@ impl Table {
     /// The server with room that a request gets.
     fn pick(&mut self, wish: Wish, tried: &[usize]) -> Option<usize> {
         let serving = self.serving();
-        let count = self.rows.len();
+        let count = self.loads.len();
         let tried = tried.iter().filter(|&&server| server < count);
         for &server in tried.clone() {
             self.tiers[serving].unlist(server);
         }
-        let best = self.tiers[serving].best(|server| &self.rows[server].load, wish);
+        let best = self.tiers[serving].best(&self.loads, wish);
         for &server in tried {
-            let row = &mut self.rows[server];
-            self.tiers[row.tier].list(server, &mut row.load);
+            let load = &mut self.loads[server];
+            self.tiers[load.tier()].list(server, load);
         }
         best
     }
@@ -167,25 +168,24 @@ impl Table {
         let serving = self.serving();
         let in_vain = tried.iter().enumerate().filter(|&(at, &server)| {
             let is_first = !tried[..at].contains(&server);
-            let row = self.rows.get(server);
-            is_first && row.is_some_and(|row| row.load.usable && row.tier == serving)
+            let load = self.loads.get(server);
+            is_first && load.is_some_and(|load| load.usable && load.tier() == serving)
         });
         in_vain.count() < self.tiers[serving].usable as usize
     }
 
     /// Counts a connection to `server`, which has room.
     fn grant(&mut self, server: usize) -> Grant {
-        let row = &mut self.rows[server];
-        assert!(row.load.has_room(), "a server without room was chosen");
-        self.tiers[row.tier].open(server, &mut row.load);
-        row.open_max = row.open_max.max(row.load.open);
-        row.leased_total += 1;
+        let load = &mut self.loads[server];
+        assert!(load.has_room(), "a server without room was chosen");
+        self.tiers[load.tier()].open(server, load);
+        let target = &self.targets[server];
         #[expect(clippy::expect_used, reason = "no server is usable without an address")]
-        let address = row.address.expect("a usable server has an address");
+        let address = target.address.expect("a usable server has an address");
         Grant {
             server,
             address,
-            epoch: row.epoch,
+            epoch: target.epoch,
         }
     }
 
@@ -205,46 +205,34 @@ impl Table {
     }
 }
 
-impl Row {
-    fn new((place, server): (usize, &config::Server)) -> Self {
+impl Target {
+    fn new(server: &config::Server) -> Self {
         let address = match &server.address.host {
             Host::Ip(ip) => Some(SocketAddr::new(*ip, server.address.port)),
             Host::Name(_) => None,
         };
-        let limit = match server.max_connections {
-            0 => u32::MAX,
-            limit => limit,
-        };
-        Self {
-            load: Load::new(server.weight, limit, place),
-            tier: usize::from(server.backup),
-            address,
-            epoch: 0,
-            open_max: 0,
-            leased_total: 0,
-            full_limit: limit,
-        }
+        Self { address, epoch: 0 }
     }
+}
 
-    fn snapshot(&self, record: &Record, now: Instant) -> ServerSnapshot {
-        // Both fit: they were made from a u16.
-        let weight =
-            |share: u32| u16::try_from(share.div_ceil(SHARES_PER_WEIGHT)).unwrap_or(u16::MAX);
-        ServerSnapshot {
-            health: record.health,
-            admin: record.admin,
-            state: record.state(),
-            since: record.since,
-            open: self.load.open,
-            open_max: self.open_max,
-            leased_total: self.leased_total,
-            weight: weight(self.load.full_share),
-            effective_weight: weight(self.load.share),
-            check: record.check.clone(),
-            checks_failed: record.checks_failed,
-            downs: record.downs,
-            downtime: record.downtime(now),
-            address: self.address,
-        }
+/// All of a server, for statistics.
+fn copy(load: &Load, target: &Target, record: &Record, now: Instant) -> ServerSnapshot {
+    // Both fit: they were made from a u16.
+    let weight = |share: u32| u16::try_from(share.div_ceil(SHARES_PER_WEIGHT)).unwrap_or(u16::MAX);
+    ServerSnapshot {
+        health: record.health,
+        admin: record.admin,
+        state: record.state(),
+        since: record.since,
+        open: load.open,
+        open_max: load.open_max,
+        leased_total: load.opened,
+        weight: weight(load.full_share),
+        effective_weight: weight(load.share),
+        check: record.check.clone(),
+        checks_failed: record.checks_failed,
+        downs: record.downs,
+        downtime: record.downtime(now),
+        address: target.address,
     }
 }

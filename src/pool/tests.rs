@@ -120,18 +120,25 @@ fn choose(pool: &Arc<Pool>) -> Choice {
     choose_by(pool, 0x0a00_0001, 0x1234_5678_9abc_def0, &[])
 }
 
+fn leased(choice: Choice) -> Lease {
+    let name = name(&choice);
+    let Choice::Leased(lease) = choice else {
+        panic!("expected a lease, not {name}");
+    };
+    lease
+}
+
 fn lease(pool: &Arc<Pool>) -> Lease {
-    match choose(pool) {
-        Choice::Leased(lease) => lease,
-        other => panic!("expected a lease, not {}", name(&other)),
-    }
+    leased(choose(pool))
 }
 
 fn wait(pool: &Arc<Pool>) -> Waiting {
-    match choose(pool) {
-        Choice::Wait(waiting) => waiting,
-        other => panic!("expected a place in the queue, not {}", name(&other)),
-    }
+    let choice = choose(pool);
+    let name = name(&choice);
+    let Choice::Wait(waiting) = choice else {
+        panic!("expected a place in the queue, not {name}");
+    };
+    waiting
 }
 
 fn name(choice: &Choice) -> &'static str {

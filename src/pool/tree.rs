@@ -31,7 +31,7 @@ pub(super) struct MinTree {
 /// Entry `i` speaks for entries `i * FAN ..` of the level below.
 struct MinLevel {
     keys: Vec<Key>,
-    /// The leaf that the key belongs to.
+    /// The leaf that the key belongs to; empty in the level of the leaves.
     leaves: Vec<usize>,
 }
 
@@ -39,9 +39,10 @@ impl MinTree {
     pub(super) fn new(leaves: usize) -> Self {
         let levels = level_lengths(leaves)
             .into_iter()
-            .map(|length| MinLevel {
+            .enumerate()
+            .map(|(level, length)| MinLevel {
                 keys: vec![ABSENT; length],
-                leaves: (0..length).collect(),
+                leaves: vec![0; if level == 0 { 0 } else { length }],
             })
             .collect();
         Self { levels }
@@ -88,7 +89,10 @@ impl MinLevel {
                 best = at;
             }
         }
-        (self.keys[best], self.leaves[best])
+        (
+            self.keys[best],
+            self.leaves.get(best).copied().unwrap_or(best),
+        )
     }
 }
 

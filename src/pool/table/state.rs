@@ -48,14 +48,14 @@ impl Table {
         address: Option<SocketAddr>,
         now: Instant,
     ) -> Option<StateChange> {
-        let known = self.rows[server].address.is_some();
+        let known = self.targets[server].address.is_some();
         match address {
             None if known => None,
             None => self.change(server, "its name does not resolve", now, |table| {
                 table.set_health(server, Health::Down, now);
             }),
             Some(_) => self.change(server, "its name resolved", now, |table| {
-                table.rows[server].address = address;
+                table.targets[server].address = address;
                 if !known && !table.checked {
                     table.set_health(server, Health::Up, now);
                 }
@@ -113,7 +113,8 @@ impl Table {
         match (before, health) {
             (Health::Up, Health::Down) => {
                 if self.on_down == OnDown::Reset {
-                    self.rows[server].epoch = self.rows[server].epoch.wrapping_add(1);
+                    let epoch = &mut self.targets[server].epoch;
+                    *epoch = epoch.wrapping_add(1);
                 }
                 self.starting.retain(|&(other, _)| other != server);
                 self.ramp(server, self.slow_start);
@@ -128,24 +129,24 @@ impl Table {
 
     /// Whether a server is usable, from all that decides it. Returns whether that changed.
     pub(super) fn update_usable(&mut self, server: usize) -> bool {
-        let row = &mut self.rows[server];
+        let load = &mut self.loads[server];
         let record = &self.records[server];
         let usable = record.health == Health::Up
             && record.admin == Admin::Ready
-            && row.load.full_share > 0
-            && row.address.is_some();
-        if usable == row.load.usable {
+            && load.full_share > 0
+            && self.targets[server].address.is_some();
+        if usable == load.usable {
             return false;
         }
-        row.load.usable = usable;
-        let tier = &mut self.tiers[row.tier];
+        load.usable = usable;
+        let tier = &mut self.tiers[load.tier()];
         if usable {
             tier.usable += 1;
-            tier.join(&mut row.load);
+            tier.join(load);
         } else {
             tier.usable -= 1;
         }
-        tier.list(server, &mut row.load);
+        tier.list(server, load);
         true
     }
 
@@ -159,12 +160,12 @@ impl Table {
             let part = u128::from(full) * elapsed.as_nanos() / self.slow_start.as_nanos();
             u32::try_from(part).unwrap_or(full)
         };
-        let row = &mut self.rows[server];
-        let full = row.load.full_share;
+        let load = &mut self.loads[server];
+        let full = load.full_share;
         let share = part(full).max(full.div_ceil(FIRST_SHARE));
-        if row.full_limit != u32::MAX {
-            row.load.limit = part(row.full_limit).max(1);
+        if load.full_limit != u32::MAX {
+            load.limit = part(load.full_limit).max(1);
         }
-        self.tiers[row.tier].reshare(server, &mut row.load, share);
+        self.tiers[load.tier()].reshare(server, load, share);
     }
 }

@@ -45,7 +45,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => any::<usize>().prop_map(Operation::Release),
         2 => any::<usize>().prop_map(Operation::Fetch),
         2 => any::<usize>().prop_map(Operation::Leave),
-        4 => (server.clone(), health).prop_map(|(server, health)| Operation::Report(server, health)),
+        4 => (server.clone(), health).prop_map(|(at, health)| Operation::Report(at, health)),
         2 => (server, admin).prop_map(|(server, admin)| Operation::Operator(server, admin)),
         1 => any::<bool>().prop_map(Operation::Resolve),
         2 => (1_u64..4_000).prop_map(Operation::Pass),
@@ -106,6 +106,8 @@ struct Model {
     waiters: Vec<Waiter>,
     /// Open connections before the operation.
     before: Vec<u32>,
+    /// Connections opened before the operation.
+    opened: Vec<u64>,
 }
 
 impl Model {
@@ -130,6 +132,7 @@ impl Model {
             held: Vec::new(),
             waiters: Vec::new(),
             before: vec![0; SERVERS],
+            opened: vec![0; SERVERS],
         }
     }
 
@@ -159,6 +162,11 @@ impl Model {
     fn open(&self) -> Vec<u32> {
         let snapshot = self.pool.snapshot(self.now);
         snapshot.iter().map(|server| server.open).collect()
+    }
+
+    fn opened(&self) -> Vec<u64> {
+        let snapshot = self.pool.snapshot(self.now);
+        snapshot.iter().map(|server| server.leased_total).collect()
     }
 
     fn untried(&self, tried: &[usize]) -> Vec<usize> {
@@ -290,6 +298,7 @@ impl Model {
 
     fn apply(&mut self, operation: Operation) {
         self.before = self.open();
+        self.opened = self.opened();
         match operation {
             Operation::Choose {
                 client,
@@ -323,18 +332,16 @@ impl Model {
 
     fn check(&mut self) {
         let open = self.open();
-        for server in 0..SERVERS {
+        for (server, &open) in open.iter().enumerate() {
             let held = self
                 .held
                 .iter()
                 .filter(|lease| lease.index() == server)
                 .count();
-            assert!(open[server] as usize >= held);
-            if open[server] > self.before[server] {
-                assert!(
-                    open[server] <= self.servers[server].limit,
-                    "above the limit"
-                );
+            assert!(open as usize >= held);
+            if self.opened()[server] > self.opened[server] {
+                assert!(self.candidates().contains(&server), "not usable");
+                assert!(open <= self.servers[server].limit, "above the limit");
             }
         }
         let rung = self

@@ -87,6 +87,26 @@ fn backups_serve_only_while_nobody_else_is_usable() {
     }
 }
 
+/// A backup that still has old connections does not hand their slots to those who wait for the
+/// servers.
+#[test]
+fn a_slot_of_a_backup_is_not_handed_over_while_servers_are_usable() {
+    let mut settings = limited(Balance::Leastconn, &[1, 1]);
+    settings.servers[1].backup = true;
+    let pool = up(settings);
+    let now = Instant::now();
+    pool.report(0, report(Some(Health::Down)), now);
+    let on_backup = lease(&pool);
+    pool.report(0, report(Some(Health::Up)), now);
+    let on_server = lease(&pool);
+    let mut waiting = wait(&pool);
+    let bell = Arc::new(Bell::default());
+    drop(on_backup);
+    assert!(poll(&mut waiting, &bell).is_pending());
+    drop(on_server);
+    assert!(matches!(poll(&mut waiting, &bell), Poll::Ready(Some(lease)) if lease.index() == 0));
+}
+
 #[test]
 fn a_weight_of_zero_takes_no_connection() {
     for balance in ALGORITHMS {
@@ -165,12 +185,10 @@ fn slow_start_gives_a_rising_share() {
         for (at, low, high) in [(0, 0, 30), (25, 95, 250), (50, 210, 385), (100, 450, 550)] {
             pool.tick(start + at * SECOND);
             let share = (0..1000)
-                .filter(
-                    |&client| match choose_by(&pool, client, numbers.next(), &[]) {
-                        Choice::Leased(lease) => lease.index() == 0,
-                        other => panic!("{}", name(&other)),
-                    },
-                )
+                .filter(|&client| {
+                    let choice = choose_by(&pool, client, numbers.next(), &[]);
+                    leased(choice).index() == 0
+                })
                 .count();
             assert!(
                 (low..=high).contains(&share),
@@ -178,6 +196,21 @@ fn slow_start_gives_a_rising_share() {
             );
         }
     }
+}
+
+/// A turn that was far away because of a small weight comes nearer as the weight rises.
+#[test]
+fn roundrobin_forgets_the_small_weight_of_a_slow_start() {
+    let mut settings = settings(Balance::Roundrobin, 2);
+    settings.slow_start = SECOND;
+    let pool = up(settings);
+    let start = Instant::now();
+    pool.report(0, report(Some(Health::Down)), start);
+    pool.report(0, report(Some(Health::Up)), start);
+    pool.tick(start + SECOND);
+    let turns: Vec<_> = (0..20).map(|_| lease(&pool).index()).collect();
+    let of_0 = turns.iter().filter(|&&server| server == 0).count();
+    assert_eq!(of_0, 10, "{turns:?}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn work(pool: &Arc<Pool>, seed: u64, end: Instant) {
         }
         match choose_by(pool, 1, draw, &[]) {
             Choice::Leased(lease) => held.push_back(lease),
-            Choice::Wait(waiting) if draw % 8 == 0 => drop(waiting),
+            Choice::Wait(waiting) if draw.is_multiple_of(8) => drop(waiting),
             Choice::Wait(waiting) => {
                 // Who holds slots while it waits could wait for itself.
                 held.clear();
