@@ -108,10 +108,19 @@ async fn play(scene: Scene, plan: Plan, mut stream: TcpStream, is_client: bool) 
         }
         // The other side resets: what came must be a prefix of its stream, and then a reset.
         Some(false) => {
-            // Its reset may hit our writing first.
             let sent = send(writer, out, sends, plan, is_client, false);
-            let (_, received) = tokio::join!(sent, until_reset(reader, into, receives));
-            received
+            let (sent, received) = tokio::join!(sent, until_over(reader, into, receives));
+            // The kernel tells of a reset once: to our writing or to our reading, which then ends.
+            let told = |kind| {
+                matches!(
+                    kind,
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+                )
+            };
+            if !received? && !sent.is_err_and(|error| told(error.kind())) {
+                return Err("FIN instead of RST".to_owned());
+            }
+            Ok(())
         }
     }
 }
@@ -161,23 +170,28 @@ async fn receive(mut reader: ReadHalf<'_>, mut stream: Keyed, length: Option<u64
     }
 }
 
-async fn until_reset(mut reader: ReadHalf<'_>, mut stream: Keyed, most: u64) -> Verdict {
+/// Reads what comes, which must be part of the stream; says whether a reset ended it.
+async fn until_over(
+    mut reader: ReadHalf<'_>,
+    mut stream: Keyed,
+    most: u64,
+) -> Result<bool, String> {
     let mut buffer = vec![0; 256 * 1024];
-    loop {
+    let reset = loop {
         match reader.read(&mut buffer).await {
-            Ok(0) => return Err(format!("FIN instead of RST after {}", stream.position())),
+            Ok(0) => break false,
             Ok(count) => stream.check(&buffer[..count])?,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break true,
             Err(error) => return Err(error.to_string()),
         }
-    }
+    };
     if stream.position() > most {
         return Err(format!(
             "{} bytes came, {most} were sent",
             stream.position()
         ));
     }
-    Ok(())
+    Ok(reset)
 }
 
 /// Plays `count` connections, at most `together` at once, and collects what both ends say.
