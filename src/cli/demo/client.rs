@@ -165,9 +165,10 @@ impl Client {
         Ok(self.stream.write_all(&out).await?)
     }
 
-    /// Acknowledges one delivery.
-    pub(super) async fn ack(&mut self, tag: u64) -> Result<(), ClientError> {
-        self.send(&Method::BasicAck { tag, flags: 0 }).await
+    /// Acknowledges a delivery and all before it.
+    pub(super) async fn ack_up_to(&mut self, tag: u64) -> Result<(), ClientError> {
+        let flags = flag::MULTIPLE;
+        self.send(&Method::BasicAck { tag, flags }).await
     }
 
     /// Says goodbye and waits for the broker's.

@@ -386,7 +386,11 @@ impl Cluster {
 }
 
 impl Queue {
-    fn wake(&self) {
+    /// Wakes all consumers, another one first each time: the first takes the message.
+    fn wake(&mut self) {
+        if !self.consumers.is_empty() {
+            self.consumers.rotate_left(1);
+        }
         for (_, wake) in &self.consumers {
             wake.notify_one();
         }

@@ -30,6 +30,9 @@ const BEAT: Duration = Duration::from_millis(10);
 const WINDOW: usize = 100;
 /// Messages on their way to one consumer.
 const PREFETCH: u16 = 50;
+/// A consumer acknowledges this often all that has arrived, so that there is always something to
+/// be delivered again when its broker dies.
+const ACK_BEAT: Duration = Duration::from_millis(20);
 /// Pause before a client that was cut connects again.
 const RECONNECT: Duration = Duration::from_millis(100);
 
@@ -301,29 +304,39 @@ async fn consume(shared: &Shared) -> Result<(), ClientError> {
     client.declare(QUEUE).await?;
     client.consume(QUEUE, PREFETCH).await?;
     let attendance = Attendance::new(shared);
-    let ended = async {
-        loop {
-            let event = tokio::select! {
-                event = client.next() => event?,
-                () = shared.reached(Goal::Leave) => return Ok(()),
-            };
-            if let Event::Delivery {
-                tag,
-                redelivered,
-                message,
-            } = event
-            {
-                let id = MessageId::from_body(&message.body);
-                shared.ledger.borrow_mut().consume(id, redelivered);
-                client.ack(tag).await?;
-            }
-        }
-    }
-    .await;
+    let ended = keep_consuming(shared, &mut client).await;
     count_cut(shared, &ended);
     drop(attendance);
     ended?;
     client.close().await
+}
+
+async fn keep_consuming(shared: &Shared, client: &mut Client) -> Result<(), ClientError> {
+    let mut beat = interval(ACK_BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut arrived = None;
+    loop {
+        let event = tokio::select! {
+            event = client.next() => event?,
+            _ = beat.tick() => {
+                if let Some(tag) = arrived.take() {
+                    client.ack_up_to(tag).await?;
+                }
+                continue;
+            }
+            () = shared.reached(Goal::Leave) => return Ok(()),
+        };
+        if let Event::Delivery {
+            tag,
+            redelivered,
+            message,
+        } = event
+        {
+            let id = MessageId::from_body(&message.body);
+            shared.ledger.borrow_mut().consume(id, redelivered);
+            arrived = Some(tag);
+        }
+    }
 }
 
 /// Is connected until the connection is cut.
