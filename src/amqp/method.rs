@@ -189,7 +189,9 @@ macro_rules! methods {
 }
 
 methods! {
-    10 10 ConnectionStart { major: u8, minor: u8, properties: Long, mechanisms: Long, locales: Long }
+    10 10 ConnectionStart {
+        major: u8, minor: u8, properties: Long, mechanisms: Long, locales: Long
+    }
     10 11 ConnectionStartOk { properties: Long, mechanism: String, response: Long, locale: String }
     10 30 ConnectionTune { channel_max: u16, frame_max: u32, heartbeat: u16 }
     10 31 ConnectionTuneOk { channel_max: u16, frame_max: u32, heartbeat: u16 }
@@ -201,7 +203,9 @@ methods! {
     20 11 ChannelOpenOk { reserved: Long }
     20 40 ChannelClose { code: u16, text: String, class: u16, method: u16 }
     20 41 ChannelCloseOk { }
-    40 10 ExchangeDeclare { reserved: u16, exchange: String, kind: String, flags: u8, arguments: Long }
+    40 10 ExchangeDeclare {
+        reserved: u16, exchange: String, kind: String, flags: u8, arguments: Long
+    }
     40 11 ExchangeDeclareOk { }
     50 10 QueueDeclare { reserved: u16, queue: String, flags: u8, arguments: Long }
     50 11 QueueDeclareOk { queue: String, messages: u32, consumers: u32 }
