@@ -30,7 +30,7 @@ const VICTIM: usize = 1;
 const QUIET: u16 = 24;
 const NEWCOMERS: u16 = 16;
 /// Nothing is waited for any longer after this, and the summary comes.
-const LIMIT: Duration = Duration::from_secs(25);
+const LIMIT: Duration = Duration::from_secs(23);
 /// How long one thing may take.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How often we look at the pool, and how often the table is drawn.
