@@ -13,6 +13,9 @@
 //! the other side claims: a frame is decoded only once all of it has arrived, and a frame larger
 //! than the caller's limit is an error at its first seven bytes.
 
+pub mod content;
+pub mod method;
+
 /// What a client sends first.
 pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\0\0\x09\x01";
 

@@ -1,0 +1,82 @@
+//! Warren's configuration for the demo. Pure.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::config::{
+    Address, Admin, Balance, Check, CheckKind, Config, Credentials, Global, Host, Identity,
+    Listener, Log, LogFormat, LogLevel, OnDown, Pool, SendProxy, Server,
+};
+
+/// Everything as a configuration file would have it for three brokers, but for the addresses, the
+/// admin socket (none) and the interval of the checks (1 s instead of 2 s).
+pub(super) fn config(servers: impl Iterator<Item = (&'static str, SocketAddr)>) -> Config {
+    let listener = Listener {
+        name: "amqp".to_owned(),
+        bind: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+        pool: 0,
+        max_connections: 0,
+        max_accept_rate: 0,
+        allow: Vec::new(),
+        deny: Vec::new(),
+        proxy_protocol: false,
+        trusted: Vec::new(),
+    };
+    let credentials = Credentials {
+        username: "guest".to_owned(),
+        password: "guest".to_owned(),
+    };
+    let check = Check {
+        kind: CheckKind::Amqp {
+            credentials,
+            vhost: "/".to_owned(),
+        },
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        rise: 2,
+        fall: 3,
+    };
+    let server = |(name, address): (&str, SocketAddr)| Server {
+        name: name.to_owned(),
+        address: Address {
+            host: Host::Ip(address.ip()),
+            port: address.port(),
+        },
+        weight: 100,
+        max_connections: 0,
+        backup: false,
+        send_proxy: SendProxy::Off,
+    };
+    let pool = Pool {
+        name: "rabbit".to_owned(),
+        balance: Balance::Leastconn,
+        retries: 3,
+        on_down: OnDown::Reset,
+        slow_start: Duration::ZERO,
+        connect_timeout: Duration::from_secs(5),
+        idle_timeout: None,
+        queue_timeout: Duration::from_secs(5),
+        max_queue: 1000,
+        check,
+        servers: servers.map(server).collect(),
+    };
+    Config {
+        global: Global {
+            workers: 2,
+            max_connections: 0,
+            drain_timeout: Duration::from_secs(1),
+        },
+        log: Log {
+            format: LogFormat::Auto,
+            level: LogLevel::Error,
+            connections: false,
+        },
+        admin: Admin {
+            socket: None,
+            socket_mode: 0o660,
+            identity: Identity::Haproxy,
+        },
+        listeners: vec![listener],
+        pools: vec![pool],
+    }
+}
