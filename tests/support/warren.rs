@@ -3,14 +3,13 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::daemon::{Daemon, mortal};
 use crate::ports::free_port;
-use crate::wait::until;
 
 /// `drain_timeout` of every configuration below.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -70,22 +69,29 @@ impl Warren {
 
     /// Waits until `server` has `status` and says how long that took.
     pub(crate) async fn sees(&mut self, server: &str, status: &str, limit: Duration) -> Duration {
-        let what = format!("{server} becomes {status}");
-        let (_, took) = until(&what, limit, async || {
-            if let Some(status) = self.daemon.ended() {
-                panic!("warren ended with {status}:\n{}", self.daemon.log());
+        let begun = Instant::now();
+        loop {
+            if let Some(row) = self.rows().into_iter().find(|row| row.name == server)
+                && row.status == status
+            {
+                return begun.elapsed();
             }
-            let rows = self.try_rows().ok()?;
-            let row = rows.into_iter().find(|row| row.name == server)?;
-            (row.status == status).then_some(())
-        })
-        .await;
-        took
+            assert!(
+                begun.elapsed() < limit,
+                "{server} is not {status} within {limit:?}:\n{}",
+                self.daemon.log()
+            );
+            if let Some(ended) = self.daemon.ended() {
+                panic!("warren ended with {ended}:\n{}", self.daemon.log());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
-    /// The servers, in the order of the configuration.
+    /// The servers, in the order of the configuration; none while the daemon starts.
     pub(crate) fn rows(&self) -> Vec<Row> {
-        self.try_rows().expect("ask the admin socket")
+        self.ask("show stat\n")
+            .map_or_else(|_| Vec::new(), |answer| parse(&answer))
     }
 
     /// Open connections of `server`.
@@ -109,13 +115,13 @@ impl Warren {
         log
     }
 
-    fn try_rows(&self) -> std::io::Result<Vec<Row>> {
+    fn ask(&self, command: &str) -> std::io::Result<String> {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(b"show stat\n")?;
+        stream.write_all(command.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        Ok(parse(&answer))
+        Ok(answer)
     }
 }
 
