@@ -1,0 +1,89 @@
+//! `rabbitmq-upgrade drain`: the broker refuses new clients and closes those it has.
+
+use std::time::Duration;
+
+use crate::client::{connect, next};
+use crate::rabbit::Node;
+use crate::warren_process::Warren;
+use crate::world::{CHECK, World, pool};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A node in maintenance leaves the rotation, its clients hear why, and clients that come
+/// meanwhile are served elsewhere.
+pub(crate) async fn drain(world: &World) {
+    let cluster = world.cluster().await;
+    let node = &cluster.nodes[2];
+    let mut warren = Warren::start(&pool(&cluster.nodes, CHECK), &["r1", "r2", "r3"]).await;
+    let mut farewells = Vec::new();
+    for _ in 0..3 {
+        let client = connect(warren.port, "", "client").await.expect("connect");
+        let events = Box::pin(client.events_listener());
+        farewells.push((client, events));
+    }
+    assert_eq!(warren.open("r3"), 1);
+
+    let (refused, out) = tokio::join!(connect_all_along(&warren), put_into_maintenance(node));
+    assert_eq!(refused, 0, "clients that came during the drain");
+    let words = farewells_of(&mut farewells).await;
+    assert_eq!(
+        words,
+        ["CONNECTION_FORCED - Node was put into maintenance mode"]
+    );
+    let noticed = warren.sees("r3", "DOWN", LIMIT).await;
+    println!("  the drain command took {out:?}; out of rotation {noticed:?} after it");
+
+    node.tool("rabbitmq-upgrade", &["revive"]).await;
+    warren.sees("r3", "UP", LIMIT).await;
+    let client = connect(warren.port, "", "client").await.expect("connect");
+    assert_eq!(warren.open("r3"), 1, "the node that is back has the fewest");
+    drop(client);
+    warren.stop().await;
+}
+
+async fn put_into_maintenance(node: &Node) -> Duration {
+    let begun = std::time::Instant::now();
+    node.tool("rabbitmq-upgrade", &["drain"]).await;
+    begun.elapsed()
+}
+
+/// Connects over and over for three seconds and counts the clients that were refused. One whose
+/// login the broker itself ends with its farewell is not counted: it was accepted before.
+async fn connect_all_along(warren: &Warren) -> usize {
+    let begun = std::time::Instant::now();
+    let mut refused = 0;
+    while begun.elapsed() < Duration::from_secs(3) {
+        if let Err(error) = connect(warren.port, "", "visitor").await {
+            if !error.to_string().contains("maintenance mode") {
+                println!("  refused: {error}");
+                refused += 1;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    refused
+}
+
+/// What the broker said to those clients whose connections it closed.
+async fn farewells_of(
+    clients: &mut [(
+        lapin::Connection,
+        impl futures_core::Stream<Item = lapin::Event> + Unpin,
+    )],
+) -> Vec<String> {
+    let mut words = Vec::new();
+    for (client, events) in clients {
+        if client.status().connected() {
+            continue;
+        }
+        while let Ok(Some(event)) = tokio::time::timeout(LIMIT, next(events)).await {
+            if let lapin::Event::Error(error) = event
+                && let lapin::ErrorKind::ProtocolError(refusal) = error.kind()
+            {
+                words.push(refusal.get_message().to_string());
+                break;
+            }
+        }
+    }
+    words
+}

@@ -1,0 +1,148 @@
+//! The real binary with a configuration of its own, on loopback.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::daemon::{Daemon, mortal};
+use crate::ports::free_port;
+
+/// `drain_timeout` of every configuration below.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// A running daemon with one listener in front of the pool `rabbit`.
+pub(crate) struct Warren {
+    /// Port of the listener.
+    pub(crate) port: u16,
+    socket: PathBuf,
+    daemon: Daemon,
+    _home: TempDir,
+}
+
+/// One server as `show stat` reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// `svname`
+    pub(crate) name: String,
+    /// `status`, for example `UP` or `DOWN`.
+    pub(crate) status: String,
+    /// `scur`: open connections.
+    pub(crate) open: usize,
+    /// `stot`: connections so far.
+    pub(crate) total: usize,
+}
+
+impl Warren {
+    /// Starts the daemon with `pool`, the TOML text of `[pool.rabbit]` and its tables, and waits
+    /// until every server named in `up` is up.
+    pub(crate) async fn start(pool: &str, up: &[&str]) -> Self {
+        let home = tempfile::tempdir().expect("make a scratch folder");
+        let port = free_port();
+        let socket = home.path().join("admin.sock");
+        let text = format!(
+            "[global]\nworkers = 2\ndrain_timeout = \"{}s\"\n\n\
+             [log]\nformat = \"text\"\n\n\
+             [admin]\nsocket = \"{}\"\n\n\
+             [listen.amqp]\nbind = \"127.0.0.1:{port}\"\npool = \"rabbit\"\n\n{pool}\n",
+            DRAIN.as_secs(),
+            socket.display(),
+        );
+        let file = home.path().join("warren.toml");
+        std::fs::write(&file, text).expect("write the configuration");
+        let mut command = mortal(env!("CARGO_BIN_EXE_warren"));
+        command.args(["run", "-c"]).arg(&file);
+        let mut warren = Self {
+            port,
+            socket,
+            daemon: Daemon::start(command, &home.path().join("warren.log")),
+            _home: home,
+        };
+        for name in up {
+            warren.sees(name, "UP", Duration::from_secs(20)).await;
+        }
+        warren
+    }
+
+    /// Waits until `server` has `status` and says how long that took.
+    pub(crate) async fn sees(&mut self, server: &str, status: &str, limit: Duration) -> Duration {
+        let begun = Instant::now();
+        loop {
+            if let Some(row) = self.rows().into_iter().find(|row| row.name == server)
+                && row.status == status
+            {
+                return begun.elapsed();
+            }
+            assert!(
+                begun.elapsed() < limit,
+                "{server} is not {status} within {limit:?}:\n{}",
+                self.daemon.log()
+            );
+            if let Some(ended) = self.daemon.ended() {
+                panic!("warren ended with {ended}:\n{}", self.daemon.log());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The servers, in the order of the configuration; none while the daemon starts.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.ask("show stat\n")
+            .map_or_else(|_| Vec::new(), |answer| parse(&answer))
+    }
+
+    /// Open connections of `server`.
+    pub(crate) fn open(&self, server: &str) -> usize {
+        let rows = self.rows();
+        let row = rows.iter().find(|row| row.name == server);
+        row.expect("a server of the configuration").open
+    }
+
+    /// Stops the daemon with SIGTERM, as systemd does, and returns its log.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end in time, or with another exit code than 0.
+    pub(crate) async fn stop(mut self) -> String {
+        self.daemon.signal(Signal::SIGTERM);
+        let status = self.daemon.wait(DRAIN + Duration::from_secs(4)).await;
+        let log = self.daemon.log();
+        let status = status.unwrap_or_else(|| panic!("warren does not stop:\n{log}"));
+        assert!(status.success(), "warren ended with {status}:\n{log}");
+        log
+    }
+
+    fn ask(&self, command: &str) -> std::io::Result<String> {
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(command.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+/// The servers of HAProxy's CSV, by the names in its first line.
+fn parse(csv: &str) -> Vec<Row> {
+    let mut lines = csv.lines();
+    let header = lines.next().unwrap_or_default().trim_start_matches("# ");
+    let names: Vec<&str> = header.split(',').collect();
+    let column = |name: &str| {
+        let found = names.iter().position(|known| *known == name);
+        found.unwrap_or_else(|| panic!("no column {name} in {header:?}"))
+    };
+    lines
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .filter(|cells| cells.len() >= names.len() - 1)
+        .map(|cells| Row {
+            name: cells[column("svname")].to_owned(),
+            status: cells[column("status")].to_owned(),
+            open: cells[column("scur")].parse().unwrap_or(0),
+            total: cells[column("stot")].parse().unwrap_or(0),
+        })
+        .filter(|row| row.name != "FRONTEND" && row.name != "BACKEND")
+        .collect()
+}
