@@ -1,0 +1,194 @@
+//! The balancers that are compared: their settings, how they start, when they listen.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::process::Guarded;
+
+/// A balancer with one set of settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contender {
+    Warren,
+    Haproxy,
+    /// HAProxy with `option splice-auto`.
+    HaproxySplice,
+}
+
+/// Where the balancers are.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    warren: PathBuf,
+    haproxy: PathBuf,
+    /// The first line each prints about its version.
+    pub(crate) versions: [String; 2],
+}
+
+/// A running balancer with one listener and one server.
+#[derive(Debug)]
+pub(crate) struct Balancer {
+    process: Guarded,
+    /// Where it listens on loopback.
+    pub(crate) port: u16,
+}
+
+const START_LIMIT: Duration = Duration::from_secs(5);
+const START_STEP: Duration = Duration::from_millis(10);
+
+impl Contender {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Warren => "warren",
+            Self::Haproxy => "haproxy",
+            Self::HaproxySplice => "haproxy splice-auto",
+        }
+    }
+
+    /// The configuration file. Both: one thread, no line per connection, no health check, no
+    /// admin socket. HAProxy is not asked for TCP keepalive, which warren always sets: the
+    /// difference is in HAProxy's favour.
+    fn configuration(self, port: u16, server: u16, connections_max: u32) -> String {
+        let splice = match self {
+            Self::Warren => return warren(port, server),
+            Self::Haproxy => "",
+            Self::HaproxySplice => "    option splice-auto\n",
+        };
+        format!(
+            "global
+    nbthread 1
+    maxconn {connections_max}
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+{splice}listen compare
+    bind 127.0.0.1:{port}
+    server one 127.0.0.1:{server}
+"
+        )
+    }
+}
+
+fn warren(port: u16, server: u16) -> String {
+    format!(
+        "[global]
+workers = 1
+[log]
+connections = false
+[admin]
+socket = \"\"
+[listen.compare]
+bind = \"127.0.0.1:{port}\"
+pool = \"one\"
+[pool.one.check]
+type = \"none\"
+[pool.one.servers]
+one = \"127.0.0.1:{server}\"
+"
+    )
+}
+
+impl Programs {
+    /// Asks each program for its version, which also proves that it can be run.
+    pub(crate) fn find(warren: PathBuf) -> Result<Self, Failure> {
+        // Debian keeps it in a folder that is not on everybody's path.
+        let haproxy = ["/usr/sbin/haproxy", "/usr/bin/haproxy"]
+            .map(PathBuf::from)
+            .into_iter()
+            .find(|path| path.exists())
+            .unwrap_or_else(|| PathBuf::from("haproxy"));
+        let versions = [
+            version(
+                &warren,
+                "--version",
+                "build it, or give its path with --warren",
+            )?,
+            version(&haproxy, "-v", "apt-get install haproxy")?,
+        ];
+        Ok(Self {
+            warren,
+            haproxy,
+            versions,
+        })
+    }
+}
+
+fn version(program: &PathBuf, flag: &str, hint: &'static str) -> Result<String, Failure> {
+    let output = Command::new(program)
+        .arg(flag)
+        .output()
+        .map_err(|source| Failure::Missing {
+            program: program.clone(),
+            hint,
+            source,
+        })?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
+impl Balancer {
+    /// Starts a balancer in front of `server` and waits until it listens. Both ports are new each
+    /// time, so that connections in TIME_WAIT from earlier measurements are in nobody's way.
+    pub(crate) fn start(
+        contender: Contender,
+        programs: &Programs,
+        server: u16,
+        connections_max: u32,
+    ) -> Result<Self, Failure> {
+        let doing = || format!("prepare {}", contender.name());
+        let port = free_port().map_err(Failure::io(doing()))?;
+        // Goes when this function returns: once it listens, the balancer has read its file.
+        let folder = tempfile::tempdir().map_err(Failure::io(doing()))?;
+        let file = folder.path().join("configuration");
+        fs::write(
+            &file,
+            contender.configuration(port, server, connections_max),
+        )
+        .map_err(Failure::io(doing()))?;
+        let said = folder.path().join("output");
+        let output = File::create(&said).map_err(Failure::io(doing()))?;
+
+        let (program, mut arguments): (_, Vec<OsString>) = match contender {
+            Contender::Warren => (&programs.warren, vec!["run".into(), "-c".into()]),
+            Contender::Haproxy | Contender::HaproxySplice => {
+                (&programs.haproxy, vec!["-db".into(), "-f".into()])
+            }
+        };
+        arguments.push(file.into());
+        let mut process = Guarded::start(program.as_os_str(), &arguments, &output)?;
+        if listens(&mut process, port) {
+            return Ok(Self { process, port });
+        }
+        Err(Failure::NotListening {
+            name: contender.name(),
+            output: fs::read_to_string(&said).map_err(Failure::io(doing()))?,
+        })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+fn listens(process: &mut Guarded, port: u16) -> bool {
+    let deadline = Instant::now() + START_LIMIT;
+    while Instant::now() < deadline && !process.has_ended() {
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return true;
+        }
+        sleep(START_STEP);
+    }
+    false
+}

@@ -1,0 +1,168 @@
+//! The clients and servers. Each is a process of its own and speaks in lines:
+//!
+//! ```text
+//! server   says its port, then serves until it is killed
+//! client   connects, warms up, says "ready" -> is told "go" -> works, says "UNITS NANOSECONDS"
+//!          -> holds its connections until its input ends
+//! ```
+//!
+//! A client gives up when nothing moves for [`STALL`], so that nobody waits for ever.
+
+mod bulk;
+mod echo;
+mod idle;
+mod short;
+
+use std::io::{self, BufRead, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::process::die_with_parent;
+use crate::rows::{Ending, Settings, Traffic};
+
+/// What a load generator process does. Fields are its command line.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Load {
+    EchoServer,
+    SinkServer,
+    Echo {
+        port: u16,
+        connections: u32,
+        bytes: usize,
+        milliseconds: u64,
+    },
+    Bulk {
+        port: u16,
+        streams: u32,
+        bytes: u64,
+    },
+    Idle {
+        port: u16,
+        connections: u32,
+    },
+    Short {
+        port: u16,
+        connections: u32,
+        ending: Ending,
+    },
+}
+
+/// When nothing moved for so long, the balancer (or the machine) is stuck.
+const STALL: Duration = Duration::from_secs(10);
+const BACKLOG: i32 = 4096;
+
+/// The command line of the server for this traffic.
+pub(crate) fn server(traffic: Traffic) -> Vec<String> {
+    let role = match traffic {
+        Traffic::Bulk { .. } => "sink-server",
+        Traffic::Echo { .. } | Traffic::Idle { .. } | Traffic::Short { .. } => "echo-server",
+    };
+    vec![role.to_owned()]
+}
+
+/// The command line of the client for this traffic, through the balancer at `port`.
+pub(crate) fn client(traffic: Traffic, port: u16, settings: &Settings) -> Vec<String> {
+    let (role, numbers) = match traffic {
+        Traffic::Echo { connections, bytes } => (
+            "echo",
+            vec![
+                connections.to_string(),
+                bytes.to_string(),
+                settings.echo.as_millis().to_string(),
+            ],
+        ),
+        Traffic::Bulk { streams } => (
+            "bulk",
+            vec![streams.to_string(), settings.bulk_bytes.to_string()],
+        ),
+        Traffic::Idle { connections } => ("idle", vec![connections.to_string()]),
+        Traffic::Short { ending } => (
+            "short",
+            vec![
+                settings.short_connections.to_string(),
+                match ending {
+                    Ending::Fin => "fin",
+                    Ending::Reset => "reset",
+                }
+                .to_owned(),
+            ],
+        ),
+    };
+    [role.to_owned(), port.to_string()]
+        .into_iter()
+        .chain(numbers)
+        .collect()
+}
+
+impl Load {
+    /// Does the work of this process.
+    pub(crate) fn run(&self) -> io::Result<()> {
+        die_with_parent().map_err(io::Error::other)?;
+        match *self {
+            Self::EchoServer => echo::serve(&listen()?),
+            Self::SinkServer => bulk::serve(&listen()?),
+            Self::Echo {
+                port,
+                connections,
+                bytes,
+                milliseconds,
+            } => echo::run(
+                port,
+                connections,
+                bytes,
+                Duration::from_millis(milliseconds),
+            ),
+            Self::Bulk {
+                port,
+                streams,
+                bytes,
+            } => bulk::run(port, streams, bytes),
+            Self::Idle { port, connections } => idle::run(port, connections),
+            Self::Short {
+                port,
+                connections,
+                ending,
+            } => short::run(port, connections, ending),
+        }
+    }
+}
+
+/// A listener on a free port, with a backlog that a burst of connections fits into. Says the port.
+fn listen() -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.set_tcp_nodelay(true)?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from(socket);
+    say(listener.local_addr()?.port())?;
+    Ok(listener)
+}
+
+fn connect(port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), STALL)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(STALL))?;
+    stream.set_write_timeout(Some(STALL))?;
+    Ok(stream)
+}
+
+/// Says "ready", waits for "go", works, and reports; then waits for the end of the input.
+fn work(mut work: impl FnMut() -> io::Result<u64>) -> io::Result<()> {
+    say("ready")?;
+    let mut input = io::stdin().lock();
+    let mut line = String::new();
+    if input.read_line(&mut line)? == 0 {
+        return Ok(());
+    }
+    let begin = Instant::now();
+    let units = work()?;
+    say(format_args!("{units} {}", begin.elapsed().as_nanos()))?;
+    input.read_line(&mut line)?;
+    Ok(())
+}
+
+fn say(what: impl std::fmt::Display) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{what}")?;
+    output.flush()
+}

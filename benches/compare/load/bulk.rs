@@ -1,0 +1,80 @@
+//! A given volume from client to server, one thread per stream.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::thread;
+
+use nix::sys::socket::{MsgFlags, recv};
+
+use super::{connect, work};
+
+/// What the client writes at a time, as an ordinary program would.
+const CHUNK_BYTES: usize = 64 * 1024;
+const SINK_BYTES: usize = 1024 * 1024;
+
+/// Swallows every stream to its end, then answers with the number of bytes it had.
+pub(super) fn serve(listener: &TcpListener) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept()?;
+        thread::spawn(move || {
+            // The client notices a wrong or missing answer.
+            let _ = swallow(stream);
+        });
+    }
+}
+
+fn swallow(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; SINK_BYTES];
+    let mut total = 0u64;
+    loop {
+        // MSG_TRUNC drops the bytes in the kernel instead of copying them: the server should not
+        // take CPU time away from the balancer.
+        match recv(stream.as_raw_fd(), &mut buffer, MsgFlags::MSG_TRUNC)? {
+            0 => return stream.write_all(&total.to_be_bytes()),
+            bytes => total += bytes as u64,
+        }
+    }
+}
+
+/// The client; the unit is one byte that arrived.
+pub(super) fn run(port: u16, streams: u32, bytes: u64) -> io::Result<()> {
+    let mut open = (0..streams)
+        .map(|_| connect(port))
+        .collect::<io::Result<Vec<_>>>()?;
+    let share = bytes / u64::from(streams);
+    work(|| {
+        thread::scope(|scope| {
+            let sending: Vec<_> = open
+                .iter_mut()
+                .map(|stream| scope.spawn(|| send(stream, share)))
+                .collect();
+            sending.into_iter().try_fold(0, |total, thread| {
+                let sent = thread
+                    .join()
+                    .map_err(|_| io::Error::other("a stream panicked"))??;
+                Ok(total + sent)
+            })
+        })
+    })
+}
+
+fn send(stream: &mut TcpStream, bytes: u64) -> io::Result<u64> {
+    let chunk = vec![b'w'; CHUNK_BYTES];
+    let mut left = bytes;
+    while left > 0 {
+        let length = usize::try_from(left)
+            .unwrap_or(CHUNK_BYTES)
+            .min(CHUNK_BYTES);
+        stream.write_all(&chunk[..length])?;
+        left -= length as u64;
+    }
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = [0; 8];
+    stream.read_exact(&mut answer)?;
+    if u64::from_be_bytes(answer) == bytes {
+        Ok(bytes)
+    } else {
+        Err(ErrorKind::InvalidData.into())
+    }
+}

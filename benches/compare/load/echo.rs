@@ -1,0 +1,145 @@
+//! Messages that go there and come back, on one thread each for client and server.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use super::{STALL, connect, work};
+
+const EVENTS: usize = 256;
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Long enough for the balancer to have touched all its code and buffers.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// Sends back whatever comes, for ever.
+///
+/// Sockets are blocking and polled level-triggered: a read follows its event, and a message is
+/// far smaller than a send buffer, so neither call ever blocks.
+pub(super) fn serve(listener: &TcpListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let listening = watch(&epoll, listener)?;
+    let mut streams: HashMap<u64, TcpStream> = HashMap::new();
+    let mut events = [EpollEvent::empty(); EVENTS];
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        for event in &events[..ready] {
+            if event.data() == listening {
+                accept_all(listener, &epoll, &mut streams)?;
+            } else if let Some(stream) = streams.get_mut(&event.data())
+                && !send_back(stream, &mut buffer)
+            {
+                // Closing it also takes it out of the epoll set.
+                streams.remove(&event.data());
+            }
+        }
+    }
+}
+
+fn accept_all(
+    listener: &TcpListener,
+    epoll: &Epoll,
+    streams: &mut HashMap<u64, TcpStream>,
+) -> io::Result<()> {
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                streams.insert(watch(epoll, &stream)?, stream);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether the stream is still good.
+fn send_back(stream: &mut TcpStream, buffer: &mut [u8]) -> bool {
+    match stream.read(buffer) {
+        Ok(0) | Err(_) => false,
+        Ok(bytes) => stream.write_all(&buffer[..bytes]).is_ok(),
+    }
+}
+
+/// The client: round trips on all connections for a while; the unit is one round trip.
+pub(super) fn run(port: u16, connections: u32, bytes: usize, time: Duration) -> io::Result<()> {
+    let mut echoes = Echoes::connect(port, connections, bytes)?;
+    echoes.run(WARM_UP)?;
+    work(|| echoes.run(time))
+}
+
+struct Echoes {
+    epoll: Epoll,
+    /// By descriptor: the connection and how many bytes of its message are still to come back.
+    streams: HashMap<u64, (TcpStream, usize)>,
+    message: Vec<u8>,
+}
+
+impl Echoes {
+    fn connect(port: u16, connections: u32, bytes: usize) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let mut streams = HashMap::new();
+        for _ in 0..connections {
+            let stream = connect(port)?;
+            streams.insert(watch(&epoll, &stream)?, (stream, 0));
+        }
+        Ok(Self {
+            epoll,
+            streams,
+            message: vec![b'w'; bytes],
+        })
+    }
+
+    /// Plays ping-pong on every connection until the time is over and every answer is there.
+    fn run(&mut self, time: Duration) -> io::Result<u64> {
+        let end = Instant::now() + time;
+        for (stream, missing) in self.streams.values_mut() {
+            stream.write_all(&self.message)?;
+            *missing = self.message.len();
+        }
+        let stall = EpollTimeout::try_from(STALL).map_err(io::Error::other)?;
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let mut buffer = vec![0; self.message.len()];
+        let mut outstanding = self.streams.len();
+        let mut round_trips = 0;
+        while outstanding > 0 {
+            let ready = self.epoll.wait(&mut events, stall)?;
+            if ready == 0 {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            let over = Instant::now() >= end;
+            for event in &events[..ready] {
+                let Some((stream, missing)) = self.streams.get_mut(&event.data()) else {
+                    continue;
+                };
+                let bytes = stream.read(&mut buffer[..*missing])?;
+                if bytes == 0 {
+                    return Err(ErrorKind::UnexpectedEof.into());
+                }
+                *missing -= bytes;
+                if *missing > 0 {
+                    continue;
+                }
+                round_trips += 1;
+                if over {
+                    outstanding -= 1;
+                } else {
+                    stream.write_all(&self.message)?;
+                    *missing = self.message.len();
+                }
+            }
+        }
+        Ok(round_trips)
+    }
+}
+
+/// Adds a socket under its descriptor, and returns that.
+fn watch<S: AsFd + AsRawFd>(epoll: &Epoll, socket: &S) -> io::Result<u64> {
+    let key = u64::try_from(socket.as_raw_fd()).map_err(io::Error::other)?;
+    epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, key))?;
+    Ok(key)
+}

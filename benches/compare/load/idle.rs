@@ -1,0 +1,31 @@
+//! Connections that spoke once and then are silent.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use super::{connect, work};
+
+/// Connections that are open before the first reading, so that what a balancer allocates once is
+/// not divided among the rest.
+const FIRST: u32 = 100;
+const MESSAGE: [u8; 64] = [b'w'; 64];
+
+/// The client; the unit is one connection that stays open.
+pub(super) fn run(port: u16, connections: u32) -> io::Result<()> {
+    let mut open = Vec::new();
+    grow(&mut open, port, FIRST)?;
+    work(|| {
+        grow(&mut open, port, connections)?;
+        Ok(connections.into())
+    })
+}
+
+fn grow(open: &mut Vec<TcpStream>, port: u16, connections: u32) -> io::Result<()> {
+    for _ in 0..connections {
+        let mut stream = connect(port)?;
+        stream.write_all(&MESSAGE)?;
+        stream.read_exact(&mut MESSAGE.clone())?;
+        open.push(stream);
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! What the kernel knows: about the machine, and about one process.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::balancer::Programs;
+use crate::failure::Failure;
+
+/// Where the numbers were measured; they mean little without it.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Machine {
+    pub(crate) kernel: String,
+    pub(crate) cpus: usize,
+    pub(crate) cpu_model: String,
+    pub(crate) versions: [String; 2],
+}
+
+impl Machine {
+    pub(crate) fn read(programs: &Programs) -> Result<Self, Failure> {
+        let cpus = read(Path::new("/proc/cpuinfo"))?;
+        let field = |name: &str| {
+            cpus.lines()
+                .filter(|line| line.starts_with(name))
+                .filter_map(|line| line.split_once(':'))
+                .map(|(_, value)| value.trim().to_owned())
+                .collect::<Vec<_>>()
+        };
+        Ok(Self {
+            kernel: read(Path::new("/proc/sys/kernel/osrelease"))?
+                .trim()
+                .to_owned(),
+            cpus: field("processor").len(),
+            cpu_model: field("model name")
+                .pop()
+                .unwrap_or_else(|| "unknown model".into()),
+            versions: programs.versions.clone(),
+        })
+    }
+}
+
+/// CPU time of all threads that the process has now, in nanoseconds, user and system.
+///
+/// The scheduler's own sum, because the tick that utime and stime count in is as long as 10 ms.
+pub(crate) fn cpu_nanoseconds(pid: u32) -> Result<u64, Failure> {
+    let tasks = PathBuf::from(format!("/proc/{pid}/task"));
+    let mut total = 0;
+    for task in fs::read_dir(&tasks).map_err(Failure::io(tasks.display().to_string()))? {
+        let path = task
+            .map_err(Failure::io(tasks.display().to_string()))?
+            .path()
+            .join("schedstat");
+        total += read(&path)?
+            .split_whitespace()
+            .next()
+            .and_then(|first| first.parse::<u64>().ok())
+            .ok_or(Failure::Proc {
+                path,
+                wanted: "time on the CPU",
+            })?;
+    }
+    Ok(total)
+}
+
+/// Proportional set size of the process in bytes: its own pages and its share of shared ones.
+pub(crate) fn memory_bytes(pid: u32) -> Result<u64, Failure> {
+    let path = PathBuf::from(format!("/proc/{pid}/smaps_rollup"));
+    read(&path)?
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .map(|kib| kib * 1024)
+        .ok_or(Failure::Proc {
+            path,
+            wanted: "Pss",
+        })
+}
+
+/// Raises the soft descriptor limit as far as it goes and refuses if that is not enough.
+pub(crate) fn allow_descriptors(needed: u64) -> Result<(), Failure> {
+    let doing = "raise the descriptor limit";
+    let (_, limit) =
+        getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| Failure::io(doing)(errno.into()))?;
+    if limit < needed {
+        return Err(Failure::Descriptors { limit, needed });
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, limit, limit)
+        .map_err(|errno| Failure::io(doing)(errno.into()))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(Failure::io(path.display().to_string()))
+}

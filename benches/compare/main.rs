@@ -1,0 +1,115 @@
+//! warren against Debian's HAProxy on loopback: CPU, throughput, memory, system calls.
+//!
+//! ```text
+//! cargo bench --bench compare -- --quick
+//! ```
+//!
+//! Every measurement starts four processes of its own: a server, a balancer with one thread, a
+//! client, and this program, which reads what the kernel says about the balancer alone. Client and
+//! server are this binary again (`load`), so their CPU time never mixes with the balancer's.
+//!
+//! ```text
+//! rows (what is measured) -> measure (one row, one balancer, once) -> report (medians, ratios)
+//! ```
+//!
+//! The balancers take turns, and the order turns around each round, so that a machine that
+//! becomes slower or faster meanwhile does so for all of them. Trust the ratios more than the
+//! times.
+
+mod balancer;
+mod failure;
+mod load;
+mod machine;
+mod measure;
+mod process;
+mod report;
+mod rows;
+mod statistics;
+mod strace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use balancer::Programs;
+use failure::Failure;
+use load::Load;
+use machine::Machine;
+use process::launch;
+use rows::{Row, Settings};
+
+/// Compare warren with HAProxy on loopback
+#[derive(Debug, Parser)]
+#[command(name = "compare", disable_help_subcommand = true)]
+struct Arguments {
+    /// Three short rounds instead of five long ones
+    #[arg(long)]
+    quick: bool,
+    /// How many times each balancer is measured in each row
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+    /// Measure only these rows
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Also count system calls, with strace
+    #[arg(long)]
+    strace: bool,
+    /// Write every value, medians and ratios to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Measure this binary of warren instead of the one that cargo built
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = env!("CARGO_BIN_EXE_warren"),
+        hide_default_value = true
+    )]
+    warren: PathBuf,
+    /// `cargo bench` passes this to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+/// What this binary is when a running benchmark starts it again.
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Be a client or a server
+    #[command(subcommand, hide = true)]
+    Load(Load),
+    /// Become another program that dies with the benchmark
+    #[command(hide = true)]
+    Launch { command: Vec<std::ffi::OsString> },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.role {
+        None => compare(&arguments),
+        Some(Role::Load(role)) => role.run().map_err(Failure::Load),
+        Some(Role::Launch { command }) => launch(command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("compare: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(arguments: &Arguments) -> Result<(), Failure> {
+    let rows = rows::select(&arguments.only, arguments.strace)?;
+    let settings = Settings::new(arguments.quick, arguments.rounds);
+    machine::allow_descriptors(rows.iter().map(Row::descriptors).max().unwrap_or(0))?;
+    let programs = Programs::find(arguments.warren.clone())?;
+    let machine = Machine::read(&programs)?;
+    let results = measure::all(&rows, &settings, &programs)?;
+    report::print(&machine, &settings, &results);
+    match &arguments.json {
+        Some(path) => report::write_json(path, &machine, &settings, &results),
+        None => Ok(()),
+    }
+}

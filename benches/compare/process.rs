@@ -1,0 +1,169 @@
+//! Child processes that cannot outlive the benchmark, and the few words they exchange with it.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
+
+use crate::failure::Failure;
+
+/// A child that is killed when this value goes, and by the kernel when the benchmark itself dies
+/// of anything, Ctrl-C and panics included.
+#[derive(Debug)]
+pub(crate) struct Guarded(Child);
+
+impl Guarded {
+    /// Starts `program` with both outputs going to `output`.
+    pub(crate) fn start(
+        program: &OsStr,
+        arguments: &[OsString],
+        output: &File,
+    ) -> Result<Self, Failure> {
+        let doing = || format!("start {}", program.display());
+        let copy = || output.try_clone().map_err(Failure::io(doing()));
+        myself()?
+            .arg("launch")
+            .arg("--")
+            .arg(program)
+            .args(arguments)
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stdout(copy()?)
+            .stderr(copy()?)
+            .spawn()
+            .map(Self)
+            .map_err(Failure::io(doing()))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Whether the child has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// Waits until it ends, which somebody must have asked it to do.
+    pub(crate) fn wait(&mut self) -> Result<(), Failure> {
+        self.0
+            .wait()
+            .map(drop)
+            .map_err(Failure::io("wait for a child"))
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The other side of [`Guarded::start`]: turns this process into the command.
+///
+/// A separate step because the death signal must be set in the child, and the process id must
+/// stay that of the program that is measured.
+pub(crate) fn launch(command: &[OsString]) -> Result<(), Failure> {
+    die_with_parent()?;
+    let (program, arguments) = command.split_first().ok_or_else(|| Failure::Early {
+        role: "launch without a command".into(),
+    })?;
+    let error = Command::new(program).args(arguments).exec();
+    Err(Failure::Io {
+        doing: format!("start {}", program.display()),
+        source: error,
+    })
+}
+
+/// A client or server: this binary again, spoken to in lines.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    role: String,
+    child: Guarded,
+    to: Option<ChildStdin>,
+    from: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    /// Starts `load` with these arguments, the first of which is the role.
+    pub(crate) fn start(arguments: &[String]) -> Result<Self, Failure> {
+        let role = arguments.first().cloned().unwrap_or_default();
+        let mut child = myself()?
+            .arg("load")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(Failure::io(format!("start {role}")))?;
+        let (to, from) = (child.stdin.take(), child.stdout.take());
+        let child = Guarded(child);
+        let from = from.ok_or_else(|| Failure::Early { role: role.clone() })?;
+        Ok(Self {
+            role,
+            child,
+            to,
+            from: BufReader::new(from),
+        })
+    }
+
+    /// Waits for one line from the worker. Workers give up by themselves when traffic stalls, so
+    /// this needs no time limit.
+    pub(crate) fn hear(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        match self.from.read_line(&mut line) {
+            Ok(0) | Err(_) => Err(self.early()),
+            Ok(_) => Ok(line.trim_end().to_owned()),
+        }
+    }
+
+    /// Tells the worker to go on.
+    pub(crate) fn go(&mut self) -> Result<(), Failure> {
+        let told = self.to.as_mut().map(|to| to.write_all(b"go\n"));
+        match told {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => Err(self.early()),
+        }
+    }
+
+    /// Lets the worker close what it holds and waits until it has.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        drop(self.to.take());
+        self.child.wait()
+    }
+
+    /// The worker did not say what it should have.
+    pub(crate) fn early(&self) -> Failure {
+        Failure::Early {
+            role: format!("load generator {}", self.role),
+        }
+    }
+}
+
+/// Has the kernel kill this process when the one that started it dies.
+pub(crate) fn die_with_parent() -> Result<(), Failure> {
+    let doing = "ask for a death signal";
+    let parent = getppid();
+    set_pdeathsig(Signal::SIGKILL).map_err(|errno| Failure::io(doing)(errno.into()))?;
+    // It may have died between the two calls, and then the signal never comes.
+    if getppid() == parent {
+        Ok(())
+    } else {
+        Err(Failure::Early {
+            role: "benchmark".into(),
+        })
+    }
+}
+
+fn myself() -> Result<Command, Failure> {
+    env::current_exe()
+        .map(Command::new)
+        .map_err(Failure::io("find this program"))
+}
