@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::verdict::{CheckCode, CheckResult};
 use crate::config::SendProxy;
+use crate::proxy::proxy_protocol;
 
 /// By when a check has to end.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +57,7 @@ pub(super) async fn connect(
 /// The PROXY header that tells the truth about this connection: it begins and ends here.
 fn proxy_header(stream: &TcpStream, version: SendProxy) -> io::Result<Vec<u8>> {
     let (source, destination) = (stream.local_addr()?, stream.peer_addr()?);
-    Ok(encode_proxy(version, source, destination))
+    Ok(proxy_protocol::encode(version, source, destination))
 }
 
 /// Sends a few bytes without waiting: a peer that has no room for them does not read.

@@ -141,7 +141,10 @@ mod tests {
     fn a_200_needs_only_its_status_line() {
         let expected = (CheckCode::L7Ok, Some(200), "answered 200".to_owned());
         assert_eq!(verdict(b"HTTP/1.1 200 OK\r", false), None);
-        assert_eq!(verdict(b"HTTP/1.1 200 OK\r\n", false), Some(expected.clone()));
+        assert_eq!(
+            verdict(b"HTTP/1.1 200 OK\r\n", false),
+            Some(expected.clone())
+        );
         assert_eq!(verdict(b"HTTP/1.0 200\n", false), Some(expected));
     }
 
@@ -165,9 +168,21 @@ mod tests {
         };
         invalid(b"", true, "closed the connection without an answer");
         invalid(b"AMQP\0\0\x09\x01", false, "not an HTTP answer: AMQP");
-        invalid(b"HTTP/1.1 2", true, "status line without an end: HTTP/1.1 2");
-        invalid(b"HTTP/1.1 2000\n", false, "not an HTTP status line: HTTP/1.1 2000");
-        invalid(b"HTTP/1.1 +20\n", false, "not an HTTP status line: HTTP/1.1 +20");
+        invalid(
+            b"HTTP/1.1 2",
+            true,
+            "status line without an end: HTTP/1.1 2",
+        );
+        invalid(
+            b"HTTP/1.1 2000\n",
+            false,
+            "not an HTTP status line: HTTP/1.1 2000",
+        );
+        invalid(
+            b"HTTP/1.1 +20\n",
+            false,
+            "not an HTTP status line: HTTP/1.1 +20",
+        );
         assert_eq!(verdict(b"", false), None);
         assert_eq!(verdict(b"HTT", false), None);
     }

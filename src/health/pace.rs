@@ -42,7 +42,9 @@ mod tests {
 
     #[test]
     fn confirmations_double_up_to_the_interval() {
-        let pauses: Vec<_> = (0..7).map(|doubts| confirmation(ms(2000), doubts)).collect();
+        let pauses: Vec<_> = (0..7)
+            .map(|doubts| confirmation(ms(2000), doubts))
+            .collect();
         assert_eq!(
             pauses,
             [100, 100, 200, 400, 800, 1600, 2000].map(Duration::from_millis)

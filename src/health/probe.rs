@@ -88,6 +88,3 @@ async fn read(
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

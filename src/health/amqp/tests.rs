@@ -135,7 +135,10 @@ fn answers_close_and_tells_its_words() {
     let maintenance = "CONNECTION_FORCED - Node was put into maintenance mode";
     let closed = check.receive(&close(10, 320, maintenance)).unwrap_err();
     assert_eq!(check.take_output(), CONNECTION_CLOSE_OK);
-    assert_eq!(closed.to_string(), format!("closed with 320: {maintenance}"));
+    assert_eq!(
+        closed.to_string(),
+        format!("closed with 320: {maintenance}")
+    );
 
     let mut check = logged_in();
     assert!(check.receive(&close(20, 504, "CHANNEL_ERROR")).is_err());
