@@ -1,9 +1,9 @@
 //! What a check is: a question to a server whose answer decides whether new connections go there.
 //!
 //! One task per server ([`monitor`]) waits, probes, observes and tells the pool. What the answers
-//! mean is decided by [`verdict`]; `tcp` and `http` questions are asked by [`probe`], one connection
-//! each; `amqp` questions go over one long-lived connection ([`session`], whose bytes [`amqp`]
-//! knows). Names are turned into addresses by [`resolve`].
+//! mean is decided by [`verdict`]; `tcp` and `http` questions are asked by [`probe`], one
+//! connection each; `amqp` questions go over one long-lived connection ([`session`], whose bytes
+//! [`amqp`] knows). Names are turned into addresses by [`resolve`].
 //!
 //! Everything runs on the control thread and waits for the network only, never for a disk or a
 //! lock: a slow server delays its own check and nothing else. What a server sends is read into

@@ -224,8 +224,8 @@ impl Pool {
 
     /// What the operator says of the server.
     #[must_use]
-    pub fn admin(&self, _server: usize) -> Admin {
-        todo!("pool helper")
+    pub fn admin(&self, server: usize) -> Admin {
+        self.with(|table| table.admin(server))
     }
 
     /// Moves slow starts on. Called a few times a second; cheap when no server is starting.

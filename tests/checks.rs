@@ -1,6 +1,7 @@
-//! Every way in which a server can disappoint a health check: a scripted server for each, the result
-//! that the check must give, and no descriptor left behind. One test, so that nobody else opens
-//! descriptors in this process meanwhile.
+//! Every way in which a server can disappoint a health check: a scripted server for each, the
+//! result that the check must give, and no descriptor left behind. One test, so that nobody else
+//! opens descriptors in this process meanwhile.
+#![expect(clippy::unwrap_used, reason = "what cannot be set up cannot be tested")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -42,7 +43,7 @@ enum Then {
 
 use Then::{Answer, AnswerAndClose, Close, Hang, Reset};
 
-/// A check, the server it meets, and the result it must give.
+/// A server, and the result that the check of it must give.
 type Case = (Then, CheckCode, Option<u16>, &'static str);
 
 #[tokio::test]
@@ -76,21 +77,10 @@ const HTTP_CASES: &[Case] = &[
         "answered 503 Service Unavailable: {\"reason\":\"alarm\"}",
     ),
     (
-        Answer(&[&{
-            // More than is read, without an end.
-            let mut endless = [b'x'; 1 << 16];
-            endless[0] = b'H';
-            endless[1] = b'T';
-            endless[2] = b'T';
-            endless[3] = b'P';
-            endless[4] = b'/';
-            endless[5] = b'1';
-            endless[6] = b'.';
-            endless
-        }]),
+        Answer(&[b"HTTP/1.1 ", &[b'x'; 1 << 16]]),
         CheckCode::L7Invalid,
         None,
-        "status line without an end: HTTP/1.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "status line without an end: HTTP/1.1 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
     ),
     (
         Hang,
@@ -286,8 +276,11 @@ async fn serve(listener: TcpListener, then: Then) {
 }
 
 async fn answer(stream: &mut TcpStream, answers: &[&[u8]]) {
-    for bytes in answers {
-        hear(stream).await;
+    for (index, bytes) in answers.iter().enumerate() {
+        // A check asks until it has an answer, and an http check asks once.
+        if index == 0 || bytes.len() < 1 << 16 {
+            hear(stream).await;
+        }
         // The check may have gone before the end of a long answer.
         let _ = stream.write_all(bytes).await;
     }

@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn another_status_is_told_with_the_reason_in_the_body() {
-        let answer =
-            b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 9\r\n\r\n{\"reason\":\"alarm\"}\nx";
+        let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 9\r\n\r\n\
+            {\"reason\":\"alarm\"}\nx";
         assert_eq!(verdict(answer, false), None);
         let detail = "answered 503 Service Unavailable: {\"reason\":\"alarm\"}".to_owned();
         let expected = (CheckCode::L7Status, Some(503), detail);

@@ -54,15 +54,15 @@ impl Monitors {
 pub async fn start(pool: Arc<Pool>, on_change: OnChange) -> Monitors {
     let mut firsts = Vec::new();
     let mut doubts = Vec::new();
-    for (index, server) in pool.servers.iter().enumerate() {
-        let subject = PoolServer {
+    for index in 0..pool.servers.len() {
+        let subject = Subject {
             pool: Arc::clone(&pool),
             index,
             on_change: Rc::clone(&on_change),
         };
         let doubt = Arc::new(Notify::new());
         doubts.push(Arc::clone(&doubt));
-        firsts.push(watch_over(subject, &pool.config, &server.config, doubt));
+        firsts.push(watch_over(subject, doubt));
     }
     for first in firsts {
         // A monitor without checks drops its end when it has nothing more to wait for.
@@ -73,29 +73,14 @@ pub async fn start(pool: Arc<Pool>, on_change: OnChange) -> Monitors {
     }
 }
 
-/// What a monitor watches and tells: a server of a pool, or a stand-in that remembers.
-trait Subject: 'static {
-    fn address(&self) -> Option<SocketAddr>;
-    fn set_address(&self, address: Option<SocketAddr>);
-    fn admin(&self) -> Admin;
-    fn report(&self, report: Report);
-}
-
-struct PoolServer {
+/// What a monitor watches and tells.
+struct Subject {
     pool: Arc<Pool>,
     index: usize,
     on_change: OnChange,
 }
 
-impl PoolServer {
-    fn changed(&self, change: Option<StateChange>) {
-        if let Some(change) = change {
-            (self.on_change)(&self.pool, &change);
-        }
-    }
-}
-
-impl Subject for PoolServer {
+impl Subject {
     fn address(&self) -> Option<SocketAddr> {
         self.pool.address(self.index)
     }
@@ -104,31 +89,34 @@ impl Subject for PoolServer {
         self.changed(self.pool.set_address(self.index, address, Instant::now()));
     }
 
-    fn admin(&self) -> Admin {
-        self.pool.admin(self.index)
+    fn is_in_maintenance(&self) -> bool {
+        self.pool.admin(self.index) == Admin::Maint
     }
 
     fn report(&self, report: Report) {
         self.changed(self.pool.report(self.index, report, Instant::now()));
     }
+
+    fn changed(&self, change: Option<StateChange>) {
+        if let Some(change) = change {
+            (self.on_change)(&self.pool, &change);
+        }
+    }
 }
 
 /// Starts the tasks of one server. The answer comes when its first check has ended.
-fn watch_over(
-    subject: impl Subject,
-    pool: &config::Pool,
-    server: &config::Server,
-    doubt: Arc<Notify>,
-) -> oneshot::Receiver<()> {
+fn watch_over(subject: Subject, doubt: Arc<Notify>) -> oneshot::Receiver<()> {
     let subject = Rc::new(subject);
+    let pool = &subject.pool.config;
+    let server = &pool.servers[subject.index];
     let (first, first_ended) = oneshot::channel();
     let monitor = Monitor {
         label: format!("{}/{}", pool.name, server.name),
         check: pool.check.clone(),
         server: server.clone(),
         verdict: Verdict::new(pool.check.rise, pool.check.fall),
-        resolution: follow_name(&subject, server, pool.check.kind == CheckKind::None),
-        subject,
+        resolution: follow_name(&subject),
+        subject: Rc::clone(&subject),
         doubt,
         first: Some(first),
         asked: tokio::time::Instant::now(),
@@ -139,14 +127,14 @@ fn watch_over(
 
 /// Follows the name of a server that has one. Without checks nobody else tells the pool that there
 /// is no address.
-fn follow_name(
-    subject: &Rc<impl Subject>,
-    server: &config::Server,
-    unchecked: bool,
-) -> Option<watch::Receiver<Resolution>> {
-    let Host::Name(name) = &server.address.host else {
+fn follow_name(subject: &Rc<Subject>) -> Option<watch::Receiver<Resolution>> {
+    let config = &subject.pool.config;
+    let address = &config.servers[subject.index].address;
+    let Host::Name(name) = &address.host else {
         return None;
     };
+    let unchecked = config.check.kind == CheckKind::None;
+    let (name, port) = (name.clone(), address.port);
     let (tell, told) = watch::channel(Resolution::Pending);
     let subject = Rc::clone(subject);
     let act = move |resolution: &Resolution| match resolution {
@@ -154,12 +142,11 @@ fn follow_name(
         Resolution::Failed(_) if unchecked => subject.set_address(None),
         Resolution::Failed(_) | Resolution::Pending => {}
     };
-    let port = server.address.port;
-    spawn_local(resolve::follow(name.clone(), port, tell, act));
+    spawn_local(resolve::follow(name, port, tell, act));
     Some(told)
 }
 
-struct Monitor<S> {
+struct Monitor {
     /// POOL/SERVER
     label: String,
     check: config::Check,
@@ -167,7 +154,7 @@ struct Monitor<S> {
     verdict: Verdict,
     /// Of a server with a name.
     resolution: Option<watch::Receiver<Resolution>>,
-    subject: Rc<S>,
+    subject: Rc<Subject>,
     doubt: Arc<Notify>,
     /// Taken when the first check has ended.
     first: Option<oneshot::Sender<()>>,
@@ -175,7 +162,7 @@ struct Monitor<S> {
     asked: tokio::time::Instant,
 }
 
-impl<S: Subject> Monitor<S> {
+impl Monitor {
     async fn run(mut self) {
         self.await_resolution().await;
         if self.check.kind != CheckKind::None {
@@ -254,7 +241,7 @@ impl<S: Subject> Monitor<S> {
 
     /// False in maintenance: then nothing is asked, and nobody has to wait for the first check.
     fn is_watched(&mut self) -> bool {
-        let watched = self.subject.admin() != Admin::Maint;
+        let watched = !self.subject.is_in_maintenance();
         if !watched {
             self.first = None;
         }

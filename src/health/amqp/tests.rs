@@ -219,7 +219,10 @@ fn foreign_words_become_one_short_line() {
 
 proptest! {
     #[test]
-    fn survives_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..600), at in 0..5_usize) {
+    fn survives_any_bytes(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
+        at in 0..5_usize,
+    ) {
         let mut check = conversation();
         let greeting = [start("PLAIN"), TUNE.to_vec(), OPEN_OK.to_vec(), CHANNEL_OPEN_OK.to_vec()];
         for part in &greeting[..at.min(4)] {

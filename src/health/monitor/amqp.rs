@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Monitor, Subject};
+use super::Monitor;
 use crate::config::Credentials;
 use crate::health::amqp::{Heard, Login};
 use crate::health::pace;
@@ -34,7 +34,7 @@ enum End {
     Broken(CheckResult),
 }
 
-impl<S: Subject> Monitor<S> {
+impl Monitor {
     pub(super) async fn converse_without_end(&mut self, credentials: Credentials, vhost: String) {
         let login = Login {
             credentials,

@@ -1,4 +1,4 @@
-//! Monitors over a subject that remembers what it was told, against scripted brokers on loopback.
+//! Monitors of a pool of one server, which is a scripted broker on loopback.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Subject, watch_over};
+use super::{Monitors, start};
 use crate::config::{self, CheckKind, Host};
-use crate::health::verdict::CheckCode;
-use crate::pool::Report;
-use crate::pool::server::{Admin, Health};
+use crate::health::verdict::{CheckCode, CheckResult};
+use crate::pool::Pool;
+use crate::pool::server::{Admin, ServerSnapshot, State, StateChange};
 
 const START: &[u8] =
     b"\x01\0\0\0\0\0\x1C\0\x0A\0\x0A\0\x09\0\0\0\0\0\0\0\x05PLAIN\0\0\0\x05en_US\xCE";
@@ -27,68 +27,65 @@ const QOS_OK: &[u8] = b"\x01\0\x01\0\0\0\x04\0\x3C\0\x0B\xCE";
 const FORCED: &[u8] = b"\x01\0\0\0\0\0\x16\0\x0A\0\x32\x01\x40\x0Bmaintenance\0\0\0\0\xCE";
 const BLOCKED: &[u8] = b"\x01\0\0\0\0\0\x0F\0\x0A\0\x3C\x0Alow memory\xCE";
 
-/// What every change of health was, and why.
-struct Remembered {
-    address: Cell<Option<SocketAddr>>,
-    admin: Cell<Admin>,
-    reports: RefCell<Vec<Report>>,
-    news: Notify,
+/// A pool of one server under watch, and the changes that were told.
+struct Watched {
+    pool: Arc<Pool>,
+    changes: Rc<RefCell<Vec<StateChange>>>,
+    monitors: Monitors,
 }
 
-impl Subject for Rc<Remembered> {
-    fn address(&self) -> Option<SocketAddr> {
-        self.address.get()
-    }
-
-    fn set_address(&self, address: Option<SocketAddr>) {
-        self.address.set(address);
-    }
-
-    fn admin(&self) -> Admin {
-        self.admin.get()
-    }
-
-    fn report(&self, report: Report) {
-        self.reports.borrow_mut().push(report);
-        self.news.notify_one();
-    }
-}
-
-impl Remembered {
-    fn at(address: Option<SocketAddr>) -> Rc<Self> {
-        Rc::new(Self {
-            address: Cell::new(address),
-            admin: Cell::new(Admin::Ready),
-            reports: RefCell::default(),
-            news: Notify::new(),
-        })
-    }
-
-    /// Waits until the health became `health`; the detail of that report.
-    async fn becomes(&self, health: Health) -> String {
-        let found = self.find(|report| report.health == Some(health));
-        timeout(Duration::from_secs(8), found)
+impl Watched {
+    async fn over(config: config::Pool) -> Self {
+        let changes = Rc::new(RefCell::new(Vec::new()));
+        let told = Rc::clone(&changes);
+        let on_change = Rc::new(move |_: &Pool, change: &StateChange| {
+            told.borrow_mut().push(change.clone());
+        });
+        let pool = Pool::new(config, 0, 0, std::time::Instant::now());
+        let starting = start(Arc::clone(&pool), on_change);
+        let monitors = timeout(Duration::from_secs(5), starting)
             .await
-            .expect("in time")
-    }
-
-    /// The detail of the first report not yet seen that is `wanted`.
-    async fn find(&self, wanted: impl Fn(&Report) -> bool) -> String {
-        loop {
-            let mut reports = self.reports.borrow_mut();
-            if let Some(index) = reports.iter().position(&wanted) {
-                let detail = reports[index].result.detail.clone();
-                reports.drain(..=index);
-                return detail;
-            }
-            drop(reports);
-            self.news.notified().await;
+            .expect("started");
+        Self {
+            pool,
+            changes,
+            monitors,
         }
     }
 
-    fn changes(&self) -> Vec<Health> {
-        let reports = self.reports.borrow();
-        reports.iter().filter_map(|report| report.health).collect()
+    async fn amqp(address: SocketAddr) -> Self {
+        let watched = Self::over(pool(amqp(), address)).await;
+        assert_eq!(watched.becomes(State::Up).await, "answered");
+        watched
+    }
+
+    /// Waits for the next change, which must be to `state`; its reason.
+    async fn becomes(&self, state: State) -> String {
+        self.wait("a change of state", || !self.changes.borrow().is_empty())
+            .await;
+        let change = self.changes.borrow_mut().remove(0);
+        assert_eq!(change.to, state, "{change:?}");
+        change.reason
+    }
+
+    async fn wait(&self, what: &str, condition: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !condition() {
+            assert!(began.elapsed() < Duration::from_secs(8), "{what}");
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    fn server(&self) -> ServerSnapshot {
+        self.pool.snapshot(std::time::Instant::now()).remove(0)
+    }
+
+    fn last_check(&self) -> CheckResult {
+        self.server().check.expect("checked").result
+    }
+
+    fn nothing_changed(&self) {
+        assert_eq!(*self.changes.borrow(), []);
     }
 }
 
@@ -112,10 +109,13 @@ fn amqp() -> CheckKind {
     }
 }
 
-fn pool(kind: CheckKind, host: Host) -> config::Pool {
+fn pool(kind: CheckKind, address: SocketAddr) -> config::Pool {
     let server = config::Server {
         name: "one".to_owned(),
-        address: config::Address { host, port: 5672 },
+        address: config::Address {
+            host: Host::Ip(address.ip()),
+            port: address.port(),
+        },
         weight: 100,
         max_connections: 0,
         backup: false,
@@ -136,26 +136,29 @@ fn pool(kind: CheckKind, host: Host) -> config::Pool {
     }
 }
 
-fn watch_address(kind: CheckKind, address: SocketAddr) -> (Rc<Remembered>, Arc<Notify>) {
-    let subject = Remembered::at(Some(address));
-    let doubt = Arc::new(Notify::new());
-    let pool = pool(kind, Host::Ip(address.ip()));
-    let _first = watch_over(
-        Rc::clone(&subject),
-        &pool,
-        &pool.servers[0],
-        Arc::clone(&doubt),
-    );
-    (subject, doubt)
-}
-
 /// A broker that answers, can hang, and can be told to say something by itself.
 #[derive(Default)]
 struct Broker {
     hangs: Cell<bool>,
+    /// Takes connections and closes them as soon as they are logged in.
+    closes: Cell<bool>,
+    /// Stops listening before it says something.
+    drains: Cell<bool>,
     says: Cell<&'static [u8]>,
+    listening: Notify,
     speaks: Notify,
     logins: Cell<u32>,
+}
+
+impl Broker {
+    fn say(&self, bytes: &'static [u8]) {
+        self.says.set(bytes);
+        if self.drains.get() {
+            self.listening.notify_one();
+        } else {
+            self.speaks.notify_one();
+        }
+    }
 }
 
 async fn converse(broker: Rc<Broker>, mut stream: TcpStream) -> std::io::Result<()> {
@@ -165,11 +168,12 @@ async fn converse(broker: Rc<Broker>, mut stream: TcpStream) -> std::io::Result<
     loop {
         tokio::select! {
             read = stream.read(&mut buffer) => {
-                if read? == 0 {
+                let answer = answers.next();
+                if read? == 0 || (answer.is_none() && broker.closes.get()) {
                     return Ok(());
                 }
                 if !broker.hangs.get() {
-                    stream.write_all(answers.next().unwrap_or(QOS_OK)).await?;
+                    stream.write_all(answer.unwrap_or(QOS_OK)).await?;
                 }
             }
             () = broker.speaks.notified() => {
@@ -190,9 +194,17 @@ fn serve(broker: &Rc<Broker>, listener: TcpListener) -> JoinHandle<()> {
     spawn_local(async move {
         let mut connections = tokio::task::JoinSet::new();
         loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            connections.spawn_local(converse(Rc::clone(&broker), stream));
+            tokio::select! {
+                accepted = listener.accept() => {
+                    let (stream, _) = accepted.unwrap();
+                    connections.spawn_local(converse(Rc::clone(&broker), stream));
+                }
+                () = broker.listening.notified() => break,
+            }
         }
+        drop(listener);
+        broker.speaks.notify_one();
+        while connections.join_next().await.is_some() {}
     })
 }
 
@@ -208,18 +220,14 @@ async fn broker() -> (Rc<Broker>, SocketAddr, JoinHandle<()>) {
 async fn killed_broker_is_down_at_once_and_up_again_later() {
     let test = async {
         let (broker, address, serving) = broker().await;
-        let (subject, _) = watch_address(amqp(), address);
-        assert_eq!(subject.becomes(Health::Up).await, "answered");
+        let watched = Watched::amqp(address).await;
         let killed = Instant::now();
         serving.abort();
-        assert_eq!(subject.becomes(Health::Down).await, "connection refused");
-        assert!(
-            killed.elapsed() < Duration::from_millis(400),
-            "{:?}",
-            killed.elapsed()
-        );
+        assert_eq!(watched.becomes(State::Down).await, "connection refused");
+        let took = killed.elapsed().as_millis();
+        assert!(took < 450, "{took} ms");
         let _serving = serve(&broker, TcpListener::bind(address).await.unwrap());
-        assert_eq!(subject.becomes(Health::Up).await, "answered");
+        assert_eq!(watched.becomes(State::Up).await, "answered");
     };
     LocalSet::new().run_until(test).await;
 }
@@ -228,17 +236,16 @@ async fn killed_broker_is_down_at_once_and_up_again_later() {
 async fn silent_broker_is_down_after_its_timeout() {
     let test = async {
         let (broker, address, _serving) = broker().await;
-        let (subject, _) = watch_address(amqp(), address);
-        subject.becomes(Health::Up).await;
+        let watched = Watched::amqp(address).await;
         sleep(Duration::from_millis(300)).await;
         broker.hangs.set(true);
         let hung = Instant::now();
-        let detail = subject.becomes(Health::Down).await;
-        assert!(detail.starts_with("no answer for "), "{detail}");
+        let reason = watched.becomes(State::Down).await;
+        assert!(reason.starts_with("no answer for "), "{reason}");
         let took = hung.elapsed().as_millis();
-        assert!((500..900).contains(&took), "{took} ms");
+        assert!((500..950).contains(&took), "{took} ms");
         broker.hangs.set(false);
-        subject.becomes(Health::Up).await;
+        watched.becomes(State::Up).await;
     };
     LocalSet::new().run_until(test).await;
 }
@@ -247,58 +254,55 @@ async fn silent_broker_is_down_after_its_timeout() {
 async fn lost_connection_alone_is_forgiven() {
     let test = async {
         let (broker, address, serving) = broker().await;
-        let (subject, _) = watch_address(amqp(), address);
-        subject.becomes(Health::Up).await;
+        let watched = Watched::amqp(address).await;
         sleep(Duration::from_millis(500)).await;
         serving.abort();
         let _ = serving.await;
         let _serving = serve(&broker, TcpListener::bind(address).await.unwrap());
         sleep(Duration::from_millis(600)).await;
-        assert_eq!(subject.changes(), []);
+        watched.nothing_changed();
         assert_eq!(broker.logins.get(), 2);
-        let reports = subject.reports.borrow();
-        assert!(
-            reports.iter().any(|report| !report.result.code.passed()),
-            "noticed"
-        );
+        assert_eq!(watched.server().checks_failed, 1);
     };
     LocalSet::new().run_until(test).await;
 }
 
 #[tokio::test]
+async fn broker_that_closes_each_session_is_down() {
+    let test = async {
+        let (broker, address, _serving) = broker().await;
+        let watched = Watched::amqp(address).await;
+        broker.closes.set(true);
+        watched.becomes(State::Down).await;
+        let logins = broker.logins.get();
+        assert!(logins < 8, "{logins} connections");
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// An operator closes the one connection; later the broker closes all and takes no new one.
+#[tokio::test]
 async fn forced_close_is_final_when_no_new_connection_is_taken() {
     let test = async {
         let (broker, address, serving) = broker().await;
-        let (subject, _) = watch_address(amqp(), address);
-        subject.becomes(Health::Up).await;
+        let watched = Watched::amqp(address).await;
         sleep(Duration::from_millis(500)).await;
-
-        broker.says.set(FORCED);
-        broker.speaks.notify_one();
-        subject
-            .find(|report| report.result.reply_code == Some(320))
+        broker.say(FORCED);
+        watched
+            .wait("another login", || broker.logins.get() == 2)
             .await;
-        sleep(Duration::from_millis(300)).await;
-        assert_eq!(subject.changes(), [], "only this connection was closed");
-        assert_eq!(broker.logins.get(), 2);
+        sleep(Duration::from_millis(500)).await;
+        watched.nothing_changed();
+        assert_eq!(watched.server().checks_failed, 1);
 
-        // A drained broker stops listening, then closes its connections.
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        subject.address.set(Some(listener.local_addr().unwrap()));
-        drop(serving);
-        let (mut stream, _) = listener.accept().await.unwrap();
-        drop(listener);
-        for answer in [START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, FORCED] {
-            let _ = stream.read(&mut [0; 1024]).await.unwrap();
-            stream.write_all(answer).await.unwrap();
-        }
+        broker.drains.set(true);
+        broker.say(FORCED);
         let closed = Instant::now();
-        assert_eq!(subject.becomes(Health::Down).await, "maintenance");
-        assert!(
-            closed.elapsed() < Duration::from_millis(250),
-            "{:?}",
-            closed.elapsed()
-        );
+        assert_eq!(watched.becomes(State::Down).await, "maintenance");
+        let took = closed.elapsed().as_millis();
+        assert!(took < 80, "{took} ms");
+        assert_eq!(watched.last_check().reply_code, Some(320));
+        serving.abort();
     };
     LocalSet::new().run_until(test).await;
 }
@@ -307,14 +311,11 @@ async fn forced_close_is_final_when_no_new_connection_is_taken() {
 async fn blocked_publishers_are_told_and_nothing_more() {
     let test = async {
         let (broker, address, _serving) = broker().await;
-        let (subject, _) = watch_address(amqp(), address);
-        subject.becomes(Health::Up).await;
-        broker.says.set(BLOCKED);
-        broker.speaks.notify_one();
-        let told = "answered; blocks publishers: low memory";
-        let found = subject.find(|report| report.result.detail == told);
-        timeout(Duration::from_secs(2), found).await.expect("told");
-        assert_eq!(subject.changes(), []);
+        let watched = Watched::amqp(address).await;
+        broker.say(BLOCKED);
+        let blocked = || watched.last_check().detail == "answered; blocks publishers: low memory";
+        watched.wait("the reason", blocked).await;
+        watched.nothing_changed();
     };
     LocalSet::new().run_until(test).await;
 }
@@ -323,26 +324,17 @@ async fn blocked_publishers_are_told_and_nothing_more() {
 async fn suspicion_brings_the_next_check_forward() {
     let test = async {
         let (_broker, address, serving) = broker().await;
-        let mut pool = pool(CheckKind::Tcp, Host::Ip(address.ip()));
-        pool.check.interval = Duration::from_secs(60);
-        let (subject, doubt) = (Remembered::at(Some(address)), Arc::new(Notify::new()));
-        let _first = watch_over(
-            Rc::clone(&subject),
-            &pool,
-            &pool.servers[0],
-            Arc::clone(&doubt),
-        );
-        assert_eq!(subject.becomes(Health::Up).await, "connected");
+        let mut config = pool(CheckKind::Tcp, address);
+        config.check.interval = Duration::from_secs(60);
+        let watched = Watched::over(config).await;
+        assert_eq!(watched.becomes(State::Up).await, "connected");
         serving.abort();
         let _ = serving.await;
-        doubt.notify_one();
         let noticed = Instant::now();
-        assert_eq!(subject.becomes(Health::Down).await, "connection refused");
-        assert!(
-            noticed.elapsed() < Duration::from_secs(1),
-            "{:?}",
-            noticed.elapsed()
-        );
+        watched.monitors.suspect(0);
+        assert_eq!(watched.becomes(State::Down).await, "connection refused");
+        let took = noticed.elapsed().as_millis();
+        assert!(took < 1000, "{took} ms");
     };
     LocalSet::new().run_until(test).await;
 }
@@ -351,16 +343,17 @@ async fn suspicion_brings_the_next_check_forward() {
 async fn nothing_is_asked_in_maintenance() {
     let test = async {
         let (broker, address, _serving) = broker().await;
-        let (subject, _) = watch_address(amqp(), address);
-        subject.becomes(Health::Up).await;
-        subject.admin.set(Admin::Maint);
+        let watched = Watched::amqp(address).await;
+        let now = std::time::Instant::now();
+        let _ = watched.pool.set_admin(0, Admin::Maint, "upgrade", now);
         sleep(Duration::from_millis(400)).await;
-        subject.reports.borrow_mut().clear();
+        let asked = watched.server().check.unwrap().at;
         sleep(Duration::from_millis(600)).await;
-        assert!(subject.reports.borrow().is_empty());
-        subject.admin.set(Admin::Ready);
-        sleep(Duration::from_millis(600)).await;
-        assert_eq!(broker.logins.get(), 2);
+        assert_eq!(watched.server().check.unwrap().at, asked);
+        let _ = watched.pool.set_admin(0, Admin::Ready, "upgraded", now);
+        watched
+            .wait("another login", || broker.logins.get() == 2)
+            .await;
     };
     LocalSet::new().run_until(test).await;
 }
@@ -368,80 +361,26 @@ async fn nothing_is_asked_in_maintenance() {
 #[tokio::test]
 async fn name_without_an_address_is_a_server_that_is_down() {
     let test = async {
-        let subject = Remembered::at(None);
-        let pool = pool(amqp(), Host::Name("no-such-host.invalid".to_owned()));
-        let doubt = Arc::new(Notify::new());
-        let first = watch_over(Rc::clone(&subject), &pool, &pool.servers[0], doubt);
-        let _ = timeout(Duration::from_secs(5), first)
-            .await
-            .expect("first check ended");
-        let reports = subject.reports.borrow();
-        assert_eq!(reports[0].health, Some(Health::Down));
-        assert_eq!(reports[0].result.code, CheckCode::SocketError);
-        let detail = &reports[0].result.detail;
-        assert!(detail.starts_with("name does not resolve: "), "{detail}");
+        let mut config = pool(amqp(), SocketAddr::from(([127, 0, 0, 1], 5672)));
+        config.servers[0].address.host = Host::Name("no-such-host.invalid".to_owned());
+        let watched = Watched::over(config).await;
+        let reason = watched.becomes(State::Down).await;
+        assert!(reason.starts_with("name does not resolve: "), "{reason}");
+        assert_eq!(watched.last_check().code, CheckCode::SocketError);
     };
     LocalSet::new().run_until(test).await;
 }
 
 #[tokio::test]
-async fn zz_real() {
-    let Ok(address) = std::env::var("HC_ADDRESS") else {
-        return;
-    };
+async fn name_is_resolved_before_the_first_check() {
     let test = async {
-        let address: SocketAddr = address.parse().unwrap();
-        let kind = match std::env::var("HC_KIND").as_deref() {
-            Ok("tcp") => CheckKind::Tcp,
-            Ok("http") => CheckKind::Http {
-                port: Some(27814),
-                path: std::env::var("HC_PATH").unwrap(),
-                credentials: Some(config::Credentials {
-                    username: "guest".into(),
-                    password: "guest".into(),
-                }),
-            },
-            _ => amqp(),
-        };
-        let mut pool = pool(kind, Host::Ip(address.ip()));
-        pool.check.interval = Duration::from_secs(2);
-        pool.check.timeout = Duration::from_secs(2);
-        if std::env::var("HC_PROXY").is_ok() {
-            pool.servers[0].send_proxy = config::SendProxy::V2;
-        }
-        let subject = Remembered::at(Some(address));
-        let _first = watch_over(
-            Rc::clone(&subject),
-            &pool,
-            &pool.servers[0],
-            Arc::new(Notify::new()),
-        );
-        let all = std::env::var("HC_ALL").is_ok();
-        loop {
-            subject.news.notified().await;
-            for r in subject.reports.borrow_mut().drain(..) {
-                if all || r.health.is_some() || !r.result.code.passed() {
-                    let t = std::time::SystemTime::now()
-                        .duration_since(std::time::UNIX_EPOCH)
-                        .unwrap();
-                    println!(
-                        "{}.{:03} {:?} score {} {} {:?} {} ({:?})",
-                        t.as_secs(),
-                        t.subsec_millis(),
-                        r.health,
-                        r.score,
-                        r.result.code.name(),
-                        r.result.reply_code,
-                        r.result.detail,
-                        r.result.took
-                    );
-                }
-            }
+        let (_broker, address, _serving) = broker().await;
+        for (kind, reason) in [(amqp(), "answered"), (CheckKind::Tcp, "connected")] {
+            let mut config = pool(kind, address);
+            config.servers[0].address.host = Host::Name("localhost".to_owned());
+            let watched = Watched::over(config).await;
+            assert_eq!(watched.becomes(State::Up).await, reason);
         }
     };
-    let _ = timeout(
-        Duration::from_secs(std::env::var("HC_SECS").map_or(10, |s| s.parse().unwrap())),
-        LocalSet::new().run_until(test),
-    )
-    .await;
+    LocalSet::new().run_until(test).await;
 }
