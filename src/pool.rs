@@ -222,6 +222,12 @@ impl Pool {
         self.with(|table| table.address(server))
     }
 
+    /// What the operator says of the server.
+    #[must_use]
+    pub fn admin(&self, server: usize) -> Admin {
+        self.with(|table| table.admin(server))
+    }
+
     /// Moves slow starts on. Called a few times a second; cheap when no server is starting.
     pub fn tick(&self, now: Instant) {
         self.with(|table| table.tick(now));

@@ -24,6 +24,8 @@ const PURE: &[&str] = &[
     "config/resolve.rs",
     "config/units.rs",
     "health/amqp.rs",
+    "health/http.rs",
+    "health/pace.rs",
     "health/verdict.rs",
     "pool.rs",
     "proxy/account.rs",

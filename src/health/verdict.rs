@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::pool::server::Health;
+
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckResult {
@@ -13,6 +15,33 @@ pub struct CheckResult {
     pub detail: String,
     /// How long the check took.
     pub took: Duration,
+}
+
+impl CheckResult {
+    /// A result with neither a reply code nor a duration.
+    #[must_use]
+    pub fn new(code: CheckCode, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            reply_code: None,
+            detail: detail.into(),
+            took: Duration::ZERO,
+        }
+    }
+
+    /// The same with the code that the server replied.
+    #[must_use]
+    pub fn replied(mut self, code: u16) -> Self {
+        self.reply_code = Some(code);
+        self
+    }
+
+    /// The same with how long the check took.
+    #[must_use]
+    pub fn after(mut self, took: Duration) -> Self {
+        self.took = took;
+        self
+    }
 }
 
 /// HAProxy's names of check results (management manual, section 9.1, field 36).
@@ -61,3 +90,106 @@ impl CheckCode {
         matches!(self, Self::L4Ok | Self::L7Ok)
     }
 }
+
+/// The health of one server as its checks have it, with HAProxy's hysteresis.
+///
+/// ```text
+///  score   0 ......... rise-1 | rise ......... rise+fall-1
+///               down          |            up
+/// ```
+///
+/// While down, a good check adds one and a bad one goes back to 0; reaching `rise` means up, with
+/// the full score. While up, a bad check takes one and a good one restores the full score; falling
+/// below `rise` means down, with score 0. The first check decides alone.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    rise: u32,
+    fall: u32,
+    health: Health,
+    score: u32,
+}
+
+impl Verdict {
+    /// Not decided yet. `rise` and `fall` are counts of checks; 0 means 1.
+    #[must_use]
+    pub fn new(rise: u32, fall: u32) -> Self {
+        Self {
+            rise: rise.max(1),
+            fall: fall.max(1),
+            health: Health::Unknown,
+            score: 0,
+        }
+    }
+
+    /// Takes one check. `Some`: the health changed to this.
+    pub fn observe(&mut self, passed: bool) -> Option<Health> {
+        match (self.health, passed) {
+            (Health::Unknown, true) => self.become_up(),
+            (Health::Unknown, false) => self.condemn(),
+            (Health::Up, true) => {
+                self.score = self.full();
+                None
+            }
+            (Health::Up, false) => {
+                self.score -= 1;
+                (self.score < self.rise).then(|| self.condemn()).flatten()
+            }
+            (Health::Down, true) => {
+                self.score += 1;
+                (self.score >= self.rise)
+                    .then(|| self.become_up())
+                    .flatten()
+            }
+            (Health::Down, false) => {
+                self.score = 0;
+                None
+            }
+        }
+    }
+
+    /// Takes a failure that needs no confirmation. `Some`: the server was not down before.
+    pub fn condemn(&mut self) -> Option<Health> {
+        self.score = 0;
+        self.change(Health::Down)
+    }
+
+    /// What the checks say now.
+    #[must_use]
+    pub const fn health(&self) -> Health {
+        self.health
+    }
+
+    /// [`crate::pool::server::CheckRecord::score`]
+    #[must_use]
+    pub const fn score(&self) -> u32 {
+        self.score
+    }
+
+    /// Bad checks since the last good one of a server that is up; 0 for one that is not.
+    #[must_use]
+    pub fn doubts(&self) -> u32 {
+        match self.health {
+            Health::Up => self.full() - self.score,
+            Health::Unknown | Health::Down => 0,
+        }
+    }
+
+    fn become_up(&mut self) -> Option<Health> {
+        self.score = self.full();
+        self.change(Health::Up)
+    }
+
+    fn change(&mut self, to: Health) -> Option<Health> {
+        let changed = self.health != to;
+        self.health = to;
+        changed.then_some(to)
+    }
+
+    /// The highest score.
+    fn full(&self) -> u32 {
+        self.rise.saturating_add(self.fall) - 1
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::choose::{Load, SHARES_PER_WEIGHT, Tier, Wish};
 use super::queue::{Grant, Queue, Ticket};
-use super::server::{Health, Record, ServerSnapshot};
+use super::server::{Admin, Health, Record, ServerSnapshot};
 use crate::config::{self, CheckKind, Host, OnDown};
 
 mod state;
@@ -117,6 +117,10 @@ impl Table {
 
     pub(super) fn address(&self, server: usize) -> Option<SocketAddr> {
         self.targets[server].address
+    }
+
+    pub(super) fn admin(&self, server: usize) -> Admin {
+        self.records[server].admin
     }
 
     pub(super) fn epoch(&self, server: usize) -> u32 {
