@@ -82,7 +82,7 @@ impl Warren {
 
     /// Bytes that went through splice.
     fn spliced(&self) -> u64 {
-        self.status()["spliced_bytes"].as_u64().expect("a number")
+        self.status()["spliced"].as_u64().expect("a number")
     }
 
     fn descriptors(&self) -> usize {
@@ -102,7 +102,7 @@ impl Warren {
             );
             std::thread::sleep(Duration::from_millis(100));
         }
-        let open = self.status()["connections"]["open"].as_u64();
+        let open = self.status()["connections"]["now"].as_u64();
         assert_eq!(open, Some(0), "open connections");
     }
 }
