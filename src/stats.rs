@@ -202,8 +202,9 @@ pub struct Averages {
 /// A sliding average with its highest sample.
 #[derive(Debug, Default)]
 pub struct Sliding {
-    /// The average times 1,024.
+    /// The average times the number of samples, which counts for at most 1,024.
     sum: AtomicU64,
+    count: AtomicU64,
     max: AtomicU64,
 }
 
@@ -217,13 +218,15 @@ impl Sliding {
         let _ = self
             .sum
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, slide);
+        self.count.fetch_add(1, Ordering::Relaxed);
         self.max.fetch_max(sample, Ordering::Relaxed);
     }
 
-    /// The average, rounded.
+    /// The average, rounded up; right from the first sample on.
     #[must_use]
     pub fn average(&self) -> u64 {
-        self.sum.load(Ordering::Relaxed).div_ceil(Self::WINDOW)
+        let window = self.count.load(Ordering::Relaxed).clamp(1, Self::WINDOW);
+        self.sum.load(Ordering::Relaxed).div_ceil(window)
     }
 
     /// The highest sample so far.

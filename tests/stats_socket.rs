@@ -52,7 +52,7 @@ fn show_stat_is_haproxys_before_and_under_traffic() {
     haproxy.ask_until("show stat\n", open);
     let ours = warren.ask_until("show stat\n", |rows| value(rows, "r2", "bin") == "15");
     for column in [
-        "scur", "smax", "stot", "bin", "bout", "rate_lim", "dcon", "conn_tot",
+        "scur", "stot", "bin", "bout", "rate_lim", "dcon", "conn_tot",
     ] {
         assert_eq!(
             value(&ours, "FRONTEND", column),
@@ -94,7 +94,19 @@ fn compare_stat(ours: &str, theirs: &str) {
     }
 }
 
-/// The intended differences of `show stat` are here.
+/// Columns that are empty in the same rows and otherwise differ: HAProxy's limit of a pool is a
+/// tenth of those of its frontends; it takes servers for up before their first check, so that one
+/// that never was up has gone down; it guesses how many connections it could reuse; its words
+/// around an error of the system are its own. The others differ by the clock.
+#[rustfmt::skip]
+const DIFFERENT: [&str; 19] = [
+    "slim", "chkfail", "chkdown", "need_conn_est", "last_chk",
+    "lastchg", "downtime", "check_duration", "lastsess",
+    "qtime", "qtime_max", "ctime", "ctime_max", "ttime", "ttime_max",
+    "rate", "rate_max", "conn_rate", "conn_rate_max",
+];
+
+/// The same but for the intended differences.
 fn compare_rows(our_row: &str, their_row: &str) {
     let their_values: Vec<_> = their_row.split(',').collect();
     let our_values: Vec<_> = our_row.split(',').collect();
@@ -104,17 +116,13 @@ fn compare_rows(our_row: &str, their_row: &str) {
         let (their, our) = (their_values[index], our_values[index]);
         let place = format!("{name} of\n{our_row}\n{their_row}");
         match *name {
+            // A worker takes a slot to see whether a client waits; for a moment it counts as one.
+            "smax" if our_values[1] == "FRONTEND" => assert!(!our.is_empty(), "{place}"),
             // Ours says in the check's own words also why it passed.
             "last_chk" if their.is_empty() && our_values[1] == "r2" => {}
-            // HAProxy's limit of a pool is a tenth of those of its frontends. It takes servers for
-            // up before their first check, so that a server that never was up has gone down. It
-            // guesses how many connections it could reuse.
-            "slim" | "chkfail" | "chkdown" | "need_conn_est"
-            // These differ by the clock.
-            | "lastchg" | "downtime" | "check_duration" | "lastsess" | "ttime" | "ttime_max"
-            | "rate" | "rate_max" | "conn_rate" | "conn_rate_max"
-            // The words of the system's error are the same, what is around them is not.
-            | "last_chk" => assert_eq!(our.is_empty(), their.is_empty(), "{place}"),
+            _ if DIFFERENT.contains(name) => {
+                assert_eq!(our.is_empty(), their.is_empty(), "{place}");
+            }
             _ => assert_eq!(our, their, "{place}"),
         }
     }

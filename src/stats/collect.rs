@@ -213,6 +213,12 @@ impl Registry {
             })
             .collect();
         let open = servers.iter().map(|server| server.open.now).sum::<u32>() + waiting;
+        // A burst between two samples is seen at least through the server that got most of it.
+        let busiest = servers
+            .iter()
+            .map(|server| server.open.max)
+            .max()
+            .unwrap_or(0);
         let limits = self
             .config
             .listeners
@@ -227,7 +233,7 @@ impl Registry {
             fall: pool.config.check.fall,
             open: Level {
                 now: open,
-                max: past.map_or(0, |past| past.open_max).max(open),
+                max: past.map_or(0, |past| past.open_max).max(open).max(busiest),
                 limit: limits
                     .fold(0, u32::saturating_add)
                     .min(self.max_connections),

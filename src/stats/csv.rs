@@ -21,7 +21,7 @@ pub struct Filter {
     pub iid: i64,
     /// 1 frontends, 2 backends, 4 servers, 8 sockets, added up; -1: all.
     pub types: i64,
-    /// Number of the server, 0 for the aggregates; -1: all.
+    /// Number of the server; -1: all. Rows of proxies do not care, as with HAProxy.
     pub sid: i64,
     /// Leave out servers that are not up.
     pub up: bool,
@@ -39,17 +39,20 @@ impl Filter {
         no_maint: false,
     };
 
-    fn wants(&self, iid: usize, kind: i64, sid: usize) -> bool {
-        let same =
-            |wanted: i64, value: usize| wanted == -1 || u64::try_from(wanted) == Ok(value as u64);
-        same(self.iid, iid) && self.types & kind != 0 && same(self.sid, sid)
+    fn wants(&self, iid: usize, kind: i64) -> bool {
+        matches(self.iid, iid) && self.types & kind != 0
     }
 
-    fn hides(&self, server: &ServerStatus) -> bool {
+    fn hides(&self, server: &ServerStatus, sid: usize) -> bool {
         let maint = server.state == ServerState::Maint;
         let stopped = matches!(server.state, ServerState::Down | ServerState::Unknown) || maint;
-        (self.no_maint && maint) || (self.up && stopped)
+        !matches(self.sid, sid) || (self.no_maint && maint) || (self.up && stopped)
     }
+}
+
+/// Whether a number is the wanted one; -1 wants all.
+fn matches(wanted: i64, number: usize) -> bool {
+    wanted == -1 || u64::try_from(wanted) == Ok(number as u64)
 }
 
 /// The whole answer.
@@ -58,18 +61,18 @@ pub fn render(snapshot: &Snapshot, filter: &Filter) -> String {
     let mut text = format!("# {},-,\n", COLUMNS.join(","));
     for (index, listener) in snapshot.listeners.iter().enumerate() {
         let iid = snapshot.listener_iid(index);
-        if filter.wants(iid, 1, 0) {
+        if filter.wants(iid, 1) {
             frontend(listener, iid, snapshot.stopping).finish(&mut text);
         }
     }
     for (index, pool) in snapshot.pools.iter().enumerate() {
         let iid = snapshot.pool_iid(index);
         for (position, server) in pool.servers.iter().enumerate() {
-            if filter.wants(iid, 4, position + 1) && !filter.hides(server) {
+            if filter.wants(iid, 4) && !filter.hides(server, position + 1) {
                 server_row(pool, server, iid, position + 1).finish(&mut text);
             }
         }
-        if filter.wants(iid, 2, 0) {
+        if filter.wants(iid, 2) {
             backend(pool, iid, filter).finish(&mut text);
         }
     }

@@ -94,34 +94,6 @@ fn rabbit() -> PoolSnapshot {
         total_ms: 60_000,
         total_max_ms: 7_200_000,
     };
-    let mut slow = server("rabbit-2", ServerState::Up, "192.0.2.22:5672", 601);
-    slow.effective_weight = 35;
-    slow.open.limit = 5000;
-    slow.check = Some(check("L7OK", true, None, "logged in to RabbitMQ 3.10.8", 3));
-    let mut down = server("rabbit-3", ServerState::Down, "192.0.2.23:5672", 0);
-    down.check = Some(check(
-        "L7STS",
-        false,
-        Some(403),
-        "refused the login: \"ACCESS_REFUSED\", for guest",
-        0,
-    ));
-    (down.checks_failed, down.downs, down.downtime_ms) = (3, 1, 65_000);
-    let mut rising = server("rabbit-4", ServerState::Down, "192.0.2.24:5672", 0);
-    rising.check = Some(check("L7OK", true, None, "logged in to RabbitMQ 3.10.8", 1));
-    let mut drain = server("rabbit-5", ServerState::Drain, "192.0.2.25:5672", 40);
-    drain.admin = AdminState::Drain;
-    drain.healthy = Some(true);
-    let mut maint = server("rabbit-6", ServerState::Maint, "192.0.2.26:5672", 0);
-    maint.admin = AdminState::Maint;
-    maint.check = Some(check("L4CON", false, None, "connection refused", 0));
-    let mut named = server("rabbit-7", ServerState::Unknown, "192.0.2.27:5672", 0);
-    named.configured = "rabbit-7.example:5672".to_owned();
-    named.host_name = Some("rabbit-7.example".to_owned());
-    (named.address, named.check) = (None, None);
-    let mut spare = server("spare", ServerState::Up, "[2001:db8::31]:5672", 0);
-    spare.backup = true;
-    spare.last_session_ms = None;
     PoolSnapshot {
         name: "rabbit".to_owned(),
         balance: "leastconn".to_owned(),
@@ -157,17 +129,50 @@ fn rabbit() -> PoolSnapshot {
                 max: 7_200_000,
             },
         },
-        servers: vec![
-            server("rabbit-1", ServerState::Up, "192.0.2.21:5672", 563),
-            slow,
-            down,
-            rising,
-            drain,
-            maint,
-            named,
-            spare,
-        ],
+        servers: rabbit_servers(),
     }
+}
+
+/// One in each state.
+fn rabbit_servers() -> Vec<ServerStatus> {
+    let mut slow = server("rabbit-2", ServerState::Up, "192.0.2.22:5672", 601);
+    slow.effective_weight = 35;
+    slow.open.limit = 5000;
+    slow.check = Some(check("L7OK", true, None, "logged in to RabbitMQ 3.10.8", 3));
+    let mut down = server("rabbit-3", ServerState::Down, "192.0.2.23:5672", 0);
+    down.check = Some(check(
+        "L7STS",
+        false,
+        Some(403),
+        "refused the login: \"ACCESS_REFUSED\", for guest",
+        0,
+    ));
+    (down.checks_failed, down.downs, down.downtime_ms) = (3, 1, 65_000);
+    let mut rising = server("rabbit-4", ServerState::Down, "192.0.2.24:5672", 0);
+    rising.check = Some(check("L7OK", true, None, "logged in to RabbitMQ 3.10.8", 1));
+    let mut drain = server("rabbit-5", ServerState::Drain, "192.0.2.25:5672", 40);
+    drain.admin = AdminState::Drain;
+    drain.healthy = Some(true);
+    let mut maint = server("rabbit-6", ServerState::Maint, "192.0.2.26:5672", 0);
+    maint.admin = AdminState::Maint;
+    maint.check = Some(check("L4CON", false, None, "connection refused", 0));
+    let mut named = server("rabbit-7", ServerState::Unknown, "192.0.2.27:5672", 0);
+    named.configured = "rabbit-7.example:5672".to_owned();
+    named.host_name = Some("rabbit-7.example".to_owned());
+    (named.address, named.check) = (None, None);
+    let mut spare = server("spare", ServerState::Up, "[2001:db8::31]:5672", 0);
+    spare.backup = true;
+    spare.last_session_ms = None;
+    vec![
+        server("rabbit-1", ServerState::Up, "192.0.2.21:5672", 563),
+        slow,
+        down,
+        rising,
+        drain,
+        maint,
+        named,
+        spare,
+    ]
 }
 
 fn plain() -> PoolSnapshot {

@@ -3,7 +3,7 @@
 use super::csv::{self, COLUMNS, Filter};
 use super::example::{assert_expected, snapshot};
 use super::snapshot::{Identity, ServerState};
-use super::{WorkerCounters, info, servers_state};
+use super::{Sliding, WorkerCounters, info, servers_state};
 
 fn field<'a>(row: &'a str, column: &str) -> &'a str {
     let index = COLUMNS.iter().position(|name| *name == column).unwrap();
@@ -60,6 +60,7 @@ fn a_filter_chooses_proxy_kind_and_server() {
         names(Filter {
             iid: 5,
             sid: 2,
+            types: 4,
             ..all
         }),
         ["plain/n2"]
@@ -67,8 +68,8 @@ fn a_filter_chooses_proxy_kind_and_server() {
     assert_eq!(
         names(Filter {
             iid: 5,
-            types: 6,
             sid: 0,
+            types: 6,
             ..all
         }),
         ["plain/BACKEND"]
@@ -171,6 +172,20 @@ fn what_an_operator_took_out_is_no_problem_what_fell_out_is() {
     assert_eq!(drained.problems().len(), 0);
     drained.pools[0].servers[0].state = ServerState::Drain;
     assert_eq!(drained.problems(), ["pool plain has no usable server"]);
+}
+
+#[test]
+fn a_sliding_average_is_right_from_the_first_sample_and_forgets_slowly() {
+    let average = Sliding::default();
+    assert_eq!(average.average(), 0);
+    average.add(50);
+    assert_eq!(average.average(), 50);
+    average.add(60);
+    assert_eq!((average.average(), average.max()), (55, 60));
+    for _ in 0..20_000 {
+        average.add(10);
+    }
+    assert_eq!((average.average(), average.max()), (10, 60));
 }
 
 #[test]

@@ -21,20 +21,21 @@ impl Drop for Daemon {
 /// What the configurations of both name: `r1` and `r3` (a backup) refuse connections, `r2` accepts
 /// them; `n1` is not checked.
 pub(crate) struct Servers {
-    live: TcpListener,
+    live: SocketAddr,
     dead: SocketAddr,
 }
 
 impl Servers {
     pub(crate) fn start() -> Self {
-        Self {
-            live: TcpListener::bind("127.0.0.1:0").unwrap(),
-            dead: free(),
-        }
-    }
-
-    fn live(&self) -> SocketAddr {
-        self.live.local_addr().unwrap()
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let live = listener.local_addr().unwrap();
+        // Each connection ends with its client, the threads with the test process.
+        std::thread::spawn(move || {
+            for mut connection in listener.incoming().flatten() {
+                std::thread::spawn(move || std::io::copy(&mut connection, &mut std::io::sink()));
+            }
+        });
+        Self { live, dead: free() }
     }
 }
 
@@ -143,7 +144,7 @@ impl Balancer {
 }
 
 fn haproxy_file(socket: &Path, front: SocketAddr, servers: &Servers) -> String {
-    let (socket, dead, live) = (socket.display(), servers.dead, servers.live());
+    let (socket, dead, live) = (socket.display(), servers.dead, servers.live);
     let check = "check inter 200ms rise 2 fall 3 weight 100";
     format!(
         "global
@@ -172,7 +173,7 @@ backend plain
 }
 
 fn warren_file(socket: &Path, front: SocketAddr, servers: &Servers) -> String {
-    let (socket, dead, live) = (socket.display(), servers.dead, servers.live());
+    let (socket, dead, live) = (socket.display(), servers.dead, servers.live);
     format!(
         r#"
 [global]
