@@ -210,10 +210,13 @@ fn our_own_status_is_one_line_of_json() {
 #[test]
 fn a_line_without_end_a_silent_client_and_a_crowd_harm_nobody() {
     with_socket(|path| async move {
+        let started = tokio::time::Instant::now();
         let mut endless = UnixStream::connect(&path).await.unwrap();
         endless.write_all(&[b'A'; 20_000]).await.unwrap();
         let mut answer = Vec::new();
         assert_eq!(endless.read_to_end(&mut answer).await.unwrap(), 0);
+        // At once, not because it was idle.
+        assert!(started.elapsed() < Duration::from_secs(1));
 
         // As many silent clients as there are places: the next one is served when they are cut off.
         let mut silent = Vec::new();
