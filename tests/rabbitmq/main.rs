@@ -29,6 +29,7 @@ mod maintenance;
 mod publishing;
 mod scenario;
 mod server_sent;
+mod suites;
 mod traffic;
 mod world;
 
@@ -45,7 +46,7 @@ macro_rules! compared {
         Test {
             name: $name,
             limit: Duration::from_secs(150),
-            run: |world| Box::pin(with_brokers(compare(world, &$scenario))),
+            run: |world| Box::pin(with_brokers(passes(compare(world, &$scenario)))),
         }
     };
 }
@@ -56,6 +57,17 @@ macro_rules! whole {
         Test {
             name: $name,
             limit: Duration::from_secs(150),
+            run: |world| Box::pin(with_brokers(passes($run(world)))),
+        }
+    };
+}
+
+/// A client suite, which may have its own reason to be skipped.
+macro_rules! suite {
+    ($name:expr, $run:path) => {
+        Test {
+            name: $name,
+            limit: Duration::from_secs(420),
             run: |world| Box::pin(with_brokers($run(world))),
         }
     };
@@ -97,6 +109,8 @@ fn main() -> ExitCode {
         whole!("check_amqp_in_the_log", checks::amqp_check_in_the_log),
         whole!("check_tcp_in_the_log", checks::tcp_check_in_the_log),
         whole!("federation_link", federation::link),
+        suite!("client_suite_py_amqp", suites::py_amqp),
+        suite!("client_suite_aiorabbit", suites::aiorabbit),
     ];
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -107,10 +121,14 @@ fn main() -> ExitCode {
     })
 }
 
-async fn with_brokers(test: impl Future<Output = ()>) -> Outcome {
-    if let Some(reason) = rabbit::missing() {
-        return Outcome::Skipped(reason.to_owned());
+async fn with_brokers(test: impl Future<Output = Outcome>) -> Outcome {
+    match rabbit::missing() {
+        Some(reason) => Outcome::Skipped(reason.to_owned()),
+        None => test.await,
     }
+}
+
+async fn passes(test: impl Future<Output = ()>) -> Outcome {
     test.await;
     Outcome::Passed
 }

@@ -225,6 +225,12 @@ impl Node {
 
     /// Runs one of the command-line tools on this node and returns what it printed.
     pub(crate) async fn tool(&self, tool: &str, arguments: &[&str]) -> String {
+        let result = self.try_tool(tool, arguments).await;
+        result.unwrap_or_else(|problem| panic!("{tool} {arguments:?}: {problem}"))
+    }
+
+    /// As [`Node::tool`], with what it printed on failure as the error.
+    pub(crate) async fn try_tool(&self, tool: &str, arguments: &[&str]) -> Result<String, String> {
         let output = tokio::process::Command::new(Path::new(SCRIPTS).join(tool))
             .args(["-q", "-n", &self.name])
             .args(arguments)
@@ -233,8 +239,12 @@ impl Node {
             .output()
             .await
             .unwrap_or_else(|error| panic!("cannot run {tool}: {error}"));
-        assert!(output.status.success(), "{tool} {arguments:?}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(text(&output.stderr))
+        }
     }
 }
 

@@ -96,9 +96,18 @@ impl Warren {
 
     /// Open connections of `server`.
     pub(crate) fn open(&self, server: &str) -> usize {
-        let rows = self.rows();
-        let row = rows.iter().find(|row| row.name == server);
-        row.expect("a server of the configuration").open
+        self.row(server).open
+    }
+
+    /// Connections of `server` so far.
+    pub(crate) fn total(&self, server: &str) -> usize {
+        self.row(server).total
+    }
+
+    fn row(&self, server: &str) -> Row {
+        let mut rows = self.rows().into_iter();
+        let row = rows.find(|row| row.name == server);
+        row.expect("a server of the configuration")
     }
 
     /// Stops the daemon with SIGTERM, as systemd does, and returns its log.
