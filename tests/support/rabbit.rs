@@ -177,6 +177,8 @@ impl Node {
             is_listening(self.port).then_some(())
         })
         .await;
+        // The port opens a little before the start is complete.
+        self.ctl(&["await_startup"]).await;
     }
 
     /// Kills the broker as a power failure does (SIGKILL).
