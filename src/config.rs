@@ -203,7 +203,7 @@ pub struct Check {
 pub enum CheckKind {
     /// Nothing: the server is always up.
     None,
-    /// A TCP handshake, ended by a reset before any byte was sent.
+    /// A TCP handshake, ended before any byte was sent.
     Tcp,
     /// `GET path` on `port`, answered with 200.
     Http {
