@@ -66,12 +66,10 @@ impl Stage<'_> {
 
     /// What the broker said when it refused: its code and its words.
     pub(crate) fn refusal(&self, error: &lapin::Error) -> String {
-        match error.kind() {
-            ErrorKind::ProtocolError(refusal) => {
-                self.plain(&format!("{} {}", refusal.get_id(), refusal.get_message()))
-            }
-            other => panic!("not the broker's words: {other:?}"),
-        }
+        let ErrorKind::ProtocolError(refusal) = error.kind() else {
+            panic!("not the broker's words: {error:?}");
+        };
+        self.plain(&format!("{} {}", refusal.get_id(), refusal.get_message()))
     }
 }
 

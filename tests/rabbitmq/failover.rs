@@ -1,6 +1,6 @@
 //! A node dies and comes back while clients publish and consume through warren.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
@@ -41,8 +41,10 @@ pub(crate) async fn replicated_queues(world: &World) {
     }
     assert_spread(&warren, &names, 2 * CLIENTS).await;
 
+    let begun = Instant::now();
     two.kill();
-    let out = warren.sees("r2", "DOWN", NOTICE).await;
+    warren.sees("r2", "DOWN", NOTICE).await;
+    let out = begun.elapsed();
     for traffic in [&mirrored, &quorum] {
         traffic.progress(200, Duration::from_secs(20)).await;
     }
@@ -99,8 +101,10 @@ pub(crate) async fn active_and_backup(world: &World) {
     let first = clients(&warren, 4).await;
     assert_eq!((warren.open("active"), warren.open("spare")), (4, 0));
 
+    let begun = Instant::now();
     active.kill();
-    let out = warren.sees("active", "DOWN", NOTICE).await;
+    warren.sees("active", "DOWN", NOTICE).await;
+    let out = begun.elapsed();
     for client in &first {
         let lost = async || (!client.status().connected()).then_some(());
         until("clients of the dead server notice", NOTICE, lost).await;

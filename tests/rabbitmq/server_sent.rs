@@ -107,7 +107,7 @@ async fn refused(stage: &Stage<'_>) -> Transcript {
         };
         let uri = format!("amqp://{place}:{port}/{vhost}");
         let refused = Connection::connect(&uri, ConnectionProperties::default()).await;
-        let error = refused.err().expect("a refusal");
+        let error = refused.expect_err("a refusal");
         transcript.push(stage.refusal(&error));
     }
     transcript
