@@ -11,10 +11,15 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// A node in maintenance leaves the rotation, its clients hear why, and clients that come
 /// meanwhile are served elsewhere.
+///
+/// The pool keeps the connections of a server that is down. One that resets them is faster than
+/// the broker's farewells, and the broker's own drain command fails on connections that end under
+/// its hands.
 pub(crate) async fn drain(world: &World) {
     let cluster = world.cluster().await;
     let node = &cluster.nodes[2];
-    let mut warren = Warren::start(&pool(&cluster.nodes, CHECK), &["r1", "r2", "r3"]).await;
+    let keys = format!("on_down = \"keep\"\n{CHECK}");
+    let mut warren = Warren::start(&pool(&cluster.nodes, &keys), &["r1", "r2", "r3"]).await;
     let mut farewells = Vec::new();
     for _ in 0..3 {
         let client = connect(warren.port, "", "client").await.expect("connect");
@@ -27,9 +32,10 @@ pub(crate) async fn drain(world: &World) {
     let ((visitors, refused), took) = tokio::join!(visiting, put_into_maintenance(node));
     assert_eq!(refused, 0, "clients that came during the drain");
     let words = farewells_of(&mut farewells).await;
-    assert_eq!(
-        words,
-        ["CONNECTION_FORCED - Node was put into maintenance mode"]
+    let polite = |word: &String| word.contains("Node was put into maintenance mode");
+    assert!(
+        words.len() == 1 && polite(&words[0]),
+        "one client hears why: {words:?}"
     );
     let noticed = warren.sees("r3", "DOWN", LIMIT).await;
     println!(
@@ -79,7 +85,7 @@ async fn visit_all_along(warren: &Warren) -> (usize, usize) {
     (visitors.len(), refused)
 }
 
-/// What the broker said to those clients whose connections it closed.
+/// What those clients heard whose connections were closed.
 async fn farewells_of(
     clients: &mut [(
         lapin::Connection,
@@ -92,10 +98,8 @@ async fn farewells_of(
             continue;
         }
         while let Ok(Some(event)) = tokio::time::timeout(LIMIT, next(events)).await {
-            if let lapin::Event::Error(error) = event
-                && let lapin::ErrorKind::ProtocolError(refusal) = error.kind()
-            {
-                words.push(refusal.get_message().to_string());
+            if let lapin::Event::Error(error) = event {
+                words.push(error.to_string());
                 break;
             }
         }
