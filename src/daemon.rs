@@ -321,6 +321,10 @@ async fn control(
         // A worker that panicked has aborted the process already.
         let _ = thread.join();
     }
+    if let Some(path) = &control.registry.config.admin.socket {
+        // Somebody has removed it already.
+        let _ = std::fs::remove_file(path);
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -46,16 +46,18 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// One more, unless the level has reached `limit` (0: no limit); says whether.
+    /// One more, unless the level has reached `limit` (0: no limit); says whether. It counts as a
+    /// highest value only once [`Gauge::mark`] is called.
     pub fn up_to(&self, limit: u32) -> bool {
         let one_more = |now: u32| (limit == 0 || now < limit).then_some(now + 1);
-        let raised = self
-            .now
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        if let Ok(before) = raised {
-            self.max.fetch_max(before + 1, Ordering::Relaxed);
-        }
-        raised.is_ok()
+        self.now
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .is_ok()
+    }
+
+    /// Remembers the level if it is the highest so far.
+    pub fn mark(&self) {
+        self.max.fetch_max(self.get(), Ordering::Relaxed);
     }
 
     /// One less.

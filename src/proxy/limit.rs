@@ -80,6 +80,15 @@ impl Limits {
     }
 }
 
+impl Slot {
+    /// The slot has its connection. Before that it was only held to see whether there is one, which
+    /// is not what people mean by the most connections so far.
+    pub(super) fn occupy(&self) {
+        self.limits.registry.listeners[self.listener].mark();
+        self.limits.registry.connections.mark();
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         self.limits.registry.listeners[self.listener].down();

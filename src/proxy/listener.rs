@@ -111,6 +111,7 @@ pub(super) async fn run(worker: Rc<Worker>, index: usize, socket: StdListener) {
         let error = match accepted {
             Ok((client, peer, slot)) => {
                 counters.accepted.add(1);
+                slot.occupy();
                 connection::spawn(&worker, index, client, peer, slot);
                 let pause = worker.limits.pause(index);
                 if !pause.is_zero() {
