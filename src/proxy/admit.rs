@@ -1,6 +1,6 @@
 //! Who may connect: allow and deny lists, and the PROXY header that says who it really is.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -26,7 +26,10 @@ pub(super) async fn admit(connection: &Connection, client: &TcpStream) -> Result
         let header = tokio::time::timeout(HEADER_TIMEOUT, read_header(client, &mut early));
         let header = connection.unless_ordered(client, header).await?;
         match header.map_err(|_elapsed| Cause::ProxyHeaderTimeout)?? {
-            Header::Proxied { source, .. } => connection.set_peer(source),
+            // An IPv4 client is one, also in IPv6 clothes: the lists name it as IPv4.
+            Header::Proxied { source, .. } => {
+                connection.set_peer(SocketAddr::new(source.ip().to_canonical(), source.port()));
+            }
             Header::Local => {}
         }
     }

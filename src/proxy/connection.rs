@@ -155,6 +155,7 @@ async fn obtain(connection: &Connection, client: &TcpStream) -> Result<TcpStream
     let counters = &connection.worker.counters;
     counters.pools[pool.id].sessions.add(1);
     let mut tried: Vec<usize> = Vec::new();
+    let mut failed: Option<(usize, Cause)> = None;
     loop {
         connection.during.set(During::Choosing);
         let since = Instant::now();
@@ -162,16 +163,32 @@ async fn obtain(connection: &Connection, client: &TcpStream) -> Result<TcpStream
         connection
             .choosing
             .set(connection.choosing.get() + since.elapsed());
-        let lease = leased?;
+        let lease = match (leased, failed) {
+            (Ok(lease), _) => lease,
+            (Err(Cause::NoServer), Some((id, cause))) if !tried.is_empty() => {
+                // All that is left was tried. A broker that restarts is back in a moment.
+                counters.servers[id].retries.add(1);
+                turn_around(connection, client, pool).await?;
+                if pool.usable() == (0, 0) {
+                    return Err(connection.unreachable(id, cause));
+                }
+                tried.clear();
+                failed = None;
+                continue;
+            }
+            (Err(cause), _) => return Err(connection.refused(pool.id, cause)),
+        };
         let (index, id) = (lease.index(), lease.server().id);
+        if let Some((before, _)) = failed {
+            counters.servers[before].redispatches.add(1);
+        }
         connection.server.set(Some(id));
         connection.during.set(During::Connecting);
         let since = Instant::now();
         let dialled = dial(connection, client, pool, lease).await;
-        let took = since.elapsed();
         connection
             .connecting
-            .set(connection.connecting.get() + took);
+            .set(connection.connecting.get() + since.elapsed());
         let error = match dialled? {
             Ok(stream) => return Ok(stream),
             Err(error) => error,
@@ -183,43 +200,24 @@ async fn obtain(connection: &Connection, client: &TcpStream) -> Result<TcpStream
             "connection attempt failed"
         );
         if connection.retries.get() >= pool.config.retries {
-            counters.servers[id].connect_errors.add(1);
-            return Err(error.cause());
+            return Err(connection.unreachable(id, error.cause()));
         }
         connection.retries.set(connection.retries.get() + 1);
         tried.push(index);
-        again(connection, client, pool, &mut tried, id, error).await?;
+        failed = Some((id, error.cause()));
     }
 }
 
-/// Prepares another attempt: elsewhere at once if there is another server, or on the same ones
-/// after a pause, as a broker that restarts is back in a moment.
-async fn again(
+/// The pause before servers that were tried are tried again.
+async fn turn_around(
     connection: &Connection,
     client: &TcpStream,
     pool: &Pool,
-    tried: &mut Vec<usize>,
-    id: usize,
-    error: DialError,
 ) -> Result<(), Cause> {
-    let counters = &connection.worker.counters.servers[id];
-    let (active, backup) = pool.usable();
-    let usable = if active > 0 { active } else { backup };
-    if usize::try_from(usable).unwrap_or(usize::MAX) > tried.len() {
-        counters.redispatches.add(1);
-        return Ok(());
-    }
-    counters.retries.add(1);
     let pause = TURN_AROUND.min(pool.config.connect_timeout);
     connection
         .unless_ordered(client, tokio::time::sleep(pause))
-        .await?;
-    if pool.usable() == (0, 0) {
-        counters.connect_errors.add(1);
-        return Err(error.cause());
-    }
-    tried.clear();
-    Ok(())
+        .await
 }
 
 /// A server's slot, waiting for one if all are taken.
@@ -229,35 +227,20 @@ async fn lease(
     pool: &Arc<Pool>,
     tried: &[usize],
 ) -> Result<Lease, Cause> {
-    let worker = &connection.worker;
-    let counters = &worker.counters.pools[pool.id];
     let request = Request {
         client: connection.client.get().ip(),
-        draw: worker.random(),
+        draw: connection.worker.random(),
         tried,
     };
     match pool.choose(&request) {
         Choice::Leased(lease) => Ok(lease),
-        Choice::NoServer => {
-            counters.no_server.add(1);
-            Err(Cause::NoServer)
-        }
-        Choice::QueueFull => {
-            counters.queue_full.add(1);
-            Err(Cause::QueueFull)
-        }
+        Choice::NoServer => Err(Cause::NoServer),
+        Choice::QueueFull => Err(Cause::QueueFull),
         Choice::Wait(waiting) => {
             let waiting = tokio::time::timeout(pool.config.queue_timeout, waiting);
             match connection.unless_ordered(client, waiting).await? {
-                Ok(Some(lease)) => Ok(lease),
-                Ok(None) => {
-                    counters.no_server.add(1);
-                    Err(Cause::NoServer)
-                }
-                Err(_elapsed) => {
-                    counters.queue_timeout.add(1);
-                    Err(Cause::QueueTimeout)
-                }
+                Ok(lease) => lease.ok_or(Cause::NoServer),
+                Err(_elapsed) => Err(Cause::QueueTimeout),
             }
         }
     }
@@ -307,6 +290,25 @@ impl Connection {
     /// The client's address as a PROXY header gave it.
     pub(super) fn set_peer(&self, peer: SocketAddr) {
         self.client.set(peer);
+    }
+
+    /// Counts a connection that got no server, for `cause`.
+    fn refused(&self, pool: usize, cause: Cause) -> Cause {
+        let counters = &self.worker.counters.pools[pool];
+        if cause == Cause::NoServer {
+            counters.no_server.add(1);
+        } else if cause == Cause::QueueFull {
+            counters.queue_full.add(1);
+        } else if cause == Cause::QueueTimeout {
+            counters.queue_timeout.add(1);
+        }
+        cause
+    }
+
+    /// Counts a connection whose last attempt, on server `id`, failed for `cause`.
+    fn unreachable(&self, id: usize, cause: Cause) -> Cause {
+        self.worker.counters.servers[id].connect_errors.add(1);
+        cause
     }
 
     pub(super) fn admitted(&self) {
