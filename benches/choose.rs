@@ -199,6 +199,7 @@ fn set_state(pool: &Pool, server: usize, mixed: bool, now: Instant) {
         },
         score: 0,
         health: Some(health),
+        leaving: false,
     };
     pool.report(server, report, now);
     pool.set_admin(server, admin, "bench", now);

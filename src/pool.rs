@@ -140,6 +140,9 @@ pub struct Report {
     pub score: u32,
     /// The verdict, when it changed.
     pub health: Option<Health>,
+    /// The server has announced that it leaves and tells its clients so itself: a reset from us
+    /// would only overtake its words.
+    pub leaving: bool,
 }
 
 impl Pool {
@@ -183,7 +186,8 @@ impl Pool {
     }
 
     /// Takes a check's result. A change of state comes back for the log; with `on_down = "reset"`
-    /// a server that went down, draining or not, has moved its [`Server::epoch`] on.
+    /// a server that went down, draining or not, has moved its [`Server::epoch`] on, unless it is
+    /// [`Report::leaving`].
     pub fn report(&self, server: usize, report: Report, now: Instant) -> Option<StateChange> {
         self.with(|table| {
             let change = table.report(server, report, now);

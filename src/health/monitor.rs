@@ -250,15 +250,16 @@ impl Monitor {
 
     fn observe(&mut self, result: CheckResult) {
         let health = self.verdict.observe(result.code.passed());
-        self.tell(result, health);
+        self.tell(result, health, false);
     }
 
-    fn condemn(&mut self, result: CheckResult) {
+    /// Takes the server's own word for it that it leaves.
+    fn let_go(&mut self, result: CheckResult) {
         let health = self.verdict.condemn();
-        self.tell(result, health);
+        self.tell(result, health, true);
     }
 
-    fn tell(&mut self, result: CheckResult, health: Option<Health>) {
+    fn tell(&mut self, result: CheckResult, health: Option<Health>, leaving: bool) {
         tracing::debug!(
             server = self.label,
             code = result.code.name(),
@@ -270,6 +271,7 @@ impl Monitor {
             result,
             score: self.verdict.score(),
             health,
+            leaving,
         });
         self.first = None;
     }

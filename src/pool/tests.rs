@@ -105,6 +105,7 @@ fn report(health: Option<Health>) -> Report {
         },
         score: 1,
         health,
+        leaving: false,
     }
 }
 

@@ -12,14 +12,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// A node in maintenance leaves the rotation, its clients hear why, and clients that come
 /// meanwhile are served elsewhere.
 ///
-/// The pool keeps the connections of a server that is down. One that resets them is faster than
-/// the broker's farewells, and the broker's own drain command fails on connections that end under
-/// its hands.
+/// The pool resets the connections of a server that is down, but not of one that says goodbye by
+/// itself: the reset would overtake the broker's own words.
 pub(crate) async fn drain(world: &World) {
     let cluster = world.cluster().await;
     let node = &cluster.nodes[2];
-    let keys = format!("on_down = \"keep\"\n{CHECK}");
-    let mut warren = Warren::start(&pool(&cluster.nodes, &keys), &["r1", "r2", "r3"]).await;
+    let mut warren = Warren::start(&pool(&cluster.nodes, CHECK), &["r1", "r2", "r3"]).await;
     let mut farewells = Vec::new();
     for _ in 0..3 {
         let client = connect(warren.port, "", "client").await.expect("connect");

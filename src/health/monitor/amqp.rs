@@ -54,7 +54,7 @@ impl Monitor {
                 Ok(session) => session,
                 Err(result) => {
                     match forced.take() {
-                        Some(forced) => self.condemn(forced),
+                        Some(forced) => self.let_go(forced),
                         None => self.observe(result),
                     }
                     self.pause(self.after_check()).await;

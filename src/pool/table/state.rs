@@ -26,7 +26,11 @@ impl Table {
         });
         let health = report.health?;
         self.change(server, &reason, now, |table| {
+            let was_up = table.records[server].health == Health::Up;
             table.set_health(server, health, now);
+            if was_up && health == Health::Down && !report.leaving {
+                table.revoke(server);
+            }
         })
     }
 
@@ -104,6 +108,14 @@ impl Table {
         })
     }
 
+    /// Has the open connections of a server that went down reset, if the pool wants that.
+    fn revoke(&mut self, server: usize) {
+        if self.on_down == OnDown::Reset {
+            let epoch = &mut self.targets[server].epoch;
+            *epoch = epoch.wrapping_add(1);
+        }
+    }
+
     fn set_health(&mut self, server: usize, health: Health, now: Instant) {
         let before = self.records[server].health;
         if before == health {
@@ -112,10 +124,6 @@ impl Table {
         self.records[server].turn(health, now);
         match (before, health) {
             (Health::Up, Health::Down) => {
-                if self.on_down == OnDown::Reset {
-                    let epoch = &mut self.targets[server].epoch;
-                    *epoch = epoch.wrapping_add(1);
-                }
                 self.starting.retain(|&(other, _)| other != server);
                 self.ramp(server, self.slow_start);
             }

@@ -145,6 +145,19 @@ fn going_down_revokes_leases_once() {
     let before = lease(&pool);
     pool.report(0, report(Some(Health::Down)), now);
     assert!(!before.is_revoked());
+
+    let pool = up(settings(Balance::Leastconn, 1));
+    let before = lease(&pool);
+    let goodbye = Report {
+        leaving: true,
+        ..report(Some(Health::Down))
+    };
+    let change = pool.report(0, goodbye, now).unwrap();
+    assert_eq!(change.to, State::Down);
+    assert!(
+        !before.is_revoked(),
+        "a server that leaves closes its connections itself"
+    );
 }
 
 #[test]
