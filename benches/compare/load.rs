@@ -17,7 +17,7 @@ use std::io::{self, BufRead, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::process::die_with_parent;
+use crate::process::{Side, prepare};
 use crate::rows::{Ending, Settings, Traffic};
 
 /// What a load generator process does. Fields are its command line.
@@ -97,7 +97,7 @@ pub(crate) fn client(traffic: Traffic, port: u16, settings: &Settings) -> Vec<St
 impl Load {
     /// Does the work of this process.
     pub(crate) fn run(&self) -> io::Result<()> {
-        die_with_parent().map_err(io::Error::other)?;
+        prepare(Side::Load).map_err(io::Error::other)?;
         match *self {
             Self::EchoServer => echo::serve(&listen()?),
             Self::SinkServer => bulk::serve(&listen()?),

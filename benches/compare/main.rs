@@ -6,7 +6,8 @@
 //!
 //! Every measurement starts four processes of its own: a server, a balancer with one thread, a
 //! client, and this program, which reads what the kernel says about the balancer alone. Client and
-//! server are this binary again (`load`), so their CPU time never mixes with the balancer's.
+//! server are this binary again (`load`), so their CPU time never mixes with the balancer's; they
+//! run on other CPUs, too. With two CPUs it is therefore often they who limit a rate.
 //!
 //! ```text
 //! rows (what is measured) -> measure (one row, one balancer, once) -> report (medians, ratios)

@@ -7,9 +7,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::getppid;
+use nix::unistd::{Pid, getppid};
 
 use crate::failure::Failure;
 
@@ -72,7 +73,7 @@ impl Drop for Guarded {
 /// A separate step because the death signal must be set in the child, and the process id must
 /// stay that of the program that is measured.
 pub(crate) fn launch(command: &[OsString]) -> Result<(), Failure> {
-    die_with_parent()?;
+    prepare(Side::Balancer)?;
     let (program, arguments) = command.split_first().ok_or_else(|| Failure::Early {
         role: "launch without a command".into(),
     })?;
@@ -147,19 +148,47 @@ impl Worker {
     }
 }
 
-/// Has the kernel kill this process when the one that started it dies.
-pub(crate) fn die_with_parent() -> Result<(), Failure> {
-    let doing = "ask for a death signal";
+/// Who a child is, which decides where it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Balancer,
+    Load,
+}
+
+/// What every child does first: ask the kernel to be killed when the benchmark dies, and move to
+/// the CPUs of its side.
+pub(crate) fn prepare(side: Side) -> Result<(), Failure> {
+    let doing = || Failure::io("prepare a child");
     let parent = getppid();
-    set_pdeathsig(Signal::SIGKILL).map_err(|errno| Failure::io(doing)(errno.into()))?;
-    // It may have died between the two calls, and then the signal never comes.
-    if getppid() == parent {
-        Ok(())
-    } else {
-        Err(Failure::Early {
+    set_pdeathsig(Signal::SIGKILL).map_err(|errno| doing()(errno.into()))?;
+    // It may have died just before, and then the signal never comes.
+    if getppid() != parent {
+        return Err(Failure::Early {
             role: "benchmark".into(),
-        })
+        });
     }
+    keep_to_side(side).map_err(|errno| doing()(errno.into()))
+}
+
+/// Gives the balancer the last CPU and the load generator all others, if there are any.
+///
+/// Left to the scheduler, a balancer shares its CPU with the client in one run and with nobody in
+/// the next. The same binary then differs from itself by a factor of three in the row with one
+/// connection, and by a third in the others.
+fn keep_to_side(side: Side) -> nix::Result<()> {
+    let itself = Pid::from_raw(0);
+    let mut cpus = sched_getaffinity(itself)?;
+    let allowed: Vec<usize> = (0..CpuSet::count())
+        .filter(|cpu| cpus.is_set(*cpu) == Ok(true))
+        .collect();
+    let Some((last, others @ [_, ..])) = allowed.split_last() else {
+        return Ok(());
+    };
+    match side {
+        Side::Balancer => others.iter().try_for_each(|cpu| cpus.unset(*cpu))?,
+        Side::Load => cpus.unset(*last)?,
+    }
+    sched_setaffinity(itself, &cpus)
 }
 
 fn myself() -> Result<Command, Failure> {
