@@ -2,7 +2,7 @@
 //!
 //! A client sends one line of commands separated by `;`. Each answer ends with one extra empty
 //! line, then the connection is closed. `prompt` keeps it open. [`framing`] cuts lines into
-//! commands, [`command`] answers them from one [`crate::stats::snapshot::Snapshot`], [`bind`]
+//! commands, [`command`] answers them from one [`crate::stats::snapshot::Snapshot`], `bind`
 //! makes the socket and [`serve`] carries the bytes.
 
 mod bind;

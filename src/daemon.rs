@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
@@ -120,12 +120,10 @@ pub fn start(config: Arc<Config>) -> Result<Running, StartError> {
     let control = std::thread::Builder::new()
         .name("control".into())
         .spawn(move || {
-            let result = runtime().and_then(|runtime| {
-                runtime.block_on(control(built, receiver, move || {
-                    // Nobody waits any more when the caller has gone.
-                    let _ = ready.send(());
-                }))
-            });
+            let result = drive(control(built, receiver, move || {
+                // Nobody waits any more when the caller has gone.
+                let _ = ready.send(());
+            }));
             if let Err(error) = result {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -154,17 +152,22 @@ pub fn start(config: Arc<Config>) -> Result<Running, StartError> {
 pub fn run(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<(), StartError> {
     let built = build(config, logs_dropped)?;
     let (commands, receiver) = mpsc::channel(COMMANDS);
-    runtime()?.block_on(async {
+    drive(async {
         signals(commands).map_err(StartError::Thread)?;
         control(built, receiver, || {}).await
     })
 }
 
-fn runtime() -> Result<LocalRuntime, StartError> {
+/// Runs the control thread's future to its end.
+fn drive(future: impl Future<Output = Result<(), StartError>>) -> Result<(), StartError> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default());
-    runtime.map_err(StartError::Thread)
+    let runtime = runtime.map_err(StartError::Thread)?;
+    let result = runtime.block_on(future);
+    // The end does not wait for a look-up of a name that hangs.
+    runtime.shutdown_timeout(Duration::ZERO);
+    result
 }
 
 /// Everything that exists before the first thread.

@@ -19,7 +19,8 @@
 //! `worker-N` threads each run one current-thread runtime with sockets of their own
 //! (SO_REUSEPORT) and own every connection they accept. The main thread, `control`, runs signals,
 //! the admin socket and the health checks. They meet in [`pool::Pool`] (a short lock per
-//! connection, never per byte) and in [`stats::Counters`] (one writer each, added up when asked).
+//! connection, never per byte) and in [`stats::WorkerCounters`] (one writer each, added up
+//! when asked).
 //! Only [`daemon`] knows everything.
 //!
 //! # What must never break

@@ -55,7 +55,7 @@ pub struct Server {
     /// HAProxy's averages of the server row.
     pub averages: Averages,
     /// Counts the times at which open connections of this server had to be reset. A connection
-    /// remembers the value of its lease ([`Lease::epoch`]) and ends when it has moved on.
+    /// remembers the value at its lease and ends when it has moved on.
     pub epoch: AtomicU32,
 }
 

@@ -76,8 +76,8 @@ pub(crate) fn print(machine: &Machine, settings: &Settings, results: &[Measured]
     print_aligned(&table);
     println!();
     println!(
-        "Median of {} rounds (least..most). Ratio: warren to the column marked *, divided round by\n\
-         round; + marks metrics of which more is better.",
+        "Median of {} rounds (least..most). Ratio: warren to the column marked *, divided round\n\
+         by round; + marks metrics of which more is better.",
         settings.rounds
     );
     for measured in results {
@@ -88,8 +88,8 @@ pub(crate) fn print(machine: &Machine, settings: &Settings, results: &[Measured]
 
 fn summary(machine: &Machine, settings: &Settings) -> String {
     format!(
-        "Linux {}, {} x {}\n{}\n{}\neach balancer with one thread; echo rows {} s, bulk rows {} GB, \
-         short rows {} connections",
+        "Linux {}, {} x {}\n{}\n{}\neach balancer with one thread; echo rows {} s, bulk rows \
+         {} GB, short rows {} connections",
         machine.kernel,
         machine.cpus,
         machine.cpu_model,

@@ -6,7 +6,7 @@
 //!         ledger: what was confirmed, what arrived                 queues that all brokers share
 //! ```
 //!
-//! [`story`] says what happens when; [`screen`] shows it; [`summary`] judges it.
+//! `story` says what happens when; `screen` shows it; `summary` judges it.
 
 use std::error::Error;
 

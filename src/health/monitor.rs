@@ -2,7 +2,7 @@
 //!
 //! Tasks, all on the control thread's `LocalSet`, all ended by dropping it at any await:
 //!
-//! - per server: [`Monitor::run`]. It holds at most one connection.
+//! - per server: `Monitor::run`. It holds at most one connection.
 //! - per server with a name: [`resolve::follow`].
 
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -227,7 +227,7 @@ pub struct Account {
     pub client: SocketAddr,
     /// Index of the listener.
     pub listener: usize,
-    /// [`crate::pool::server::Server::id`] of the server that was used last.
+    /// [`crate::pool::Server::id`] of the server that was used last.
     pub server: Option<usize>,
     /// From accept until a server was leased, waiting included; all attempts added up.
     pub choosing: Duration,

@@ -4,6 +4,8 @@
 //!
 //! `WARREN_SEED=N` repeats a run.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
