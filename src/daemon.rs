@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin;
 use crate::config::Config;
+use crate::config::limits::{PIPES_PER_WORKER, connections_possible, descriptors_needed};
 use crate::health::monitor::{self, Monitors};
 use crate::lifecycle::{Notifier, signals};
 use crate::pool::Pool;
@@ -182,8 +183,8 @@ struct Built {
 
 fn build(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<Built, StartError> {
     let workers = config.global.workers;
-    let pipes_per_worker = (PIPES / workers).max(1);
-    let (descriptors, max_connections) = budget(&config, pipes_per_worker)?;
+    let pipes_per_worker = (PIPES / workers).clamp(1, PIPES_PER_WORKER);
+    let (descriptors, max_connections) = budget(&config)?;
     let now = Instant::now();
     let mut pools = Vec::new();
     let mut servers = 0;
@@ -217,7 +218,7 @@ fn build(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<Built, Sta
 }
 
 /// Raises the descriptor limit to the hard one; returns it and the connections it allows.
-fn budget(config: &Config, pipes_per_worker: usize) -> Result<(u64, u32), StartError> {
+fn budget(config: &Config) -> Result<(u64, u32), StartError> {
     let (soft, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| StartError::Thread(errno.into()))?;
     let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
@@ -230,22 +231,18 @@ fn budget(config: &Config, pipes_per_worker: usize) -> Result<(u64, u32), StartE
         .iter()
         .map(|listener| listener.bind.len())
         .sum();
+    let sockets = addresses * workers;
     let servers: usize = config.pools.iter().map(|pool| pool.servers.len()).sum();
-    // Per worker: sockets, two ends per pipe, epoll and its waker. A check per server, and one
-    // more while a name is resolved. Sixteen admin clients, the log, and some for the libraries.
-    let fixed = workers * (addresses + 2 * pipes_per_worker + 4) + 2 * servers + 64;
-    let fixed = fixed as u64;
-    let wanted = u64::from(config.global.max_connections.max(1));
-    let needed = fixed + 2 * wanted;
+    let asked = config.global.max_connections;
+    let connections = usize::try_from(asked.max(1)).unwrap_or(usize::MAX);
+    let needed = descriptors_needed(connections, sockets, servers, workers) as u64;
     if needed > limit {
         return Err(StartError::Descriptors { needed, limit });
     }
-    let allowed = u32::try_from((limit - fixed) / 2).unwrap_or(u32::MAX);
-    let maximum = match config.global.max_connections {
-        0 => allowed,
-        asked => asked,
-    };
-    Ok((limit, maximum))
+    let descriptors = usize::try_from(limit).unwrap_or(usize::MAX);
+    let possible = connections_possible(descriptors, sockets, servers, workers);
+    let possible = u32::try_from(possible).unwrap_or(u32::MAX);
+    Ok((limit, if asked == 0 { possible } else { asked }))
 }
 
 fn bind(
