@@ -198,6 +198,7 @@ fn build(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<Built, Sta
         listeners: config.listeners.iter().map(|_| Gauge::default()).collect(),
         connections: Gauge::default(),
         max_connections,
+        max_pipes: u32::try_from(workers * pipes_per_worker).unwrap_or(u32::MAX),
         descriptors,
         started: now,
         started_at: SystemTime::now(),

@@ -301,6 +301,8 @@ pub struct Registry {
     pub connections: Gauge,
     /// The limit on [`Registry::connections`] that the descriptor budget gave.
     pub max_connections: u32,
+    /// Splice pipes that all workers together may hold.
+    pub max_pipes: u32,
     /// The descriptor limit that the budget was made from.
     pub descriptors: u64,
     /// When the daemon started.

@@ -52,6 +52,7 @@ fn registry() -> Arc<Registry> {
         listeners: Box::new([Gauge::default()]),
         connections: Gauge::default(),
         max_connections: 1000,
+        max_pipes: 48,
         descriptors: 2048,
         started: Instant::now(),
         started_at: SystemTime::now(),

@@ -152,6 +152,7 @@ impl Registry {
         };
         let mut pipes = Pipes {
             refused: self.sum(|worker| worker.pipes_refused.get()),
+            limit: self.max_pipes,
             ..Pipes::default()
         };
         for (held, used) in self.workers.iter().map(|worker| load(worker)) {

@@ -38,6 +38,7 @@ pub(crate) fn snapshot() -> Snapshot {
             used: 3,
             free: 5,
             refused: 1,
+            limit: 48,
         },
         descriptors: 250_000,
         logs_dropped: 0,

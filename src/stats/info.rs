@@ -96,7 +96,7 @@ fn connections(lines: &mut Lines, snapshot: &Snapshot) {
     lines.put("CumReq", sessions);
     lines.zeros(&["MaxSslConns", "CurrSslConns", "CumSslConns"]);
     // The workers have a limit each; HAProxy prints 0 as well when it was not set by hand.
-    lines.put("Maxpipes", 0);
+    lines.put("Maxpipes", snapshot.pipes.limit);
     lines.put("PipesUsed", snapshot.pipes.used);
     lines.put("PipesFree", snapshot.pipes.free);
     lines.put("ConnRate", snapshot.accept_rate.now);

@@ -121,6 +121,8 @@ pub struct Pipes {
     pub free: u32,
     /// Times one was wanted and there was none.
     pub refused: u64,
+    /// Pipes that may be held at most.
+    pub limit: u32,
 }
 
 /// How often connections ended in one way.
