@@ -229,7 +229,7 @@ pub struct Account {
     pub listener: usize,
     /// [`crate::pool::Server::id`] of the server that was used last.
     pub server: Option<usize>,
-    /// From accept until a server was leased, waiting included; all attempts added up.
+    /// Time spent choosing a server, waiting for a free slot included; all attempts added up.
     pub choosing: Duration,
     /// Time spent dialling; all attempts added up.
     pub connecting: Duration,
