@@ -1,0 +1,136 @@
+//! SIGTERM at every moment of a daemon's life.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::fake::{BlackHole, Fake, Mood};
+use crate::warren::{SOON, Setup, unchecked};
+
+/// Much longer than any test takes.
+const LONG_DRAIN: &str = "drain_timeout = \"10m\"";
+
+#[tokio::test]
+async fn a_drain_lasts_as_long_as_the_last_connection() {
+    let server = Fake::new(Mood::Good).await;
+    let mut warren = Setup::new(LONG_DRAIN, &unchecked(server.address))
+        .start()
+        .await;
+    let (mut first, mut last) = (warren.client().await, warren.client().await);
+    first.echo().await.unwrap();
+    last.echo().await.unwrap();
+    warren.daemon.signal(Signal::SIGTERM);
+    warren.refuses().await;
+    drop(first);
+    for _ in 0..3 {
+        last.echo().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(warren.ask("show info").is_ok(), "draining can be watched");
+    assert_eq!(warren.daemon.ended(), None);
+    drop(last);
+    assert_eq!(warren.ends(Duration::from_secs(2)).await, 0);
+    assert!(!warren.setup.socket.exists());
+    let log = warren.log();
+    assert!(
+        log.contains("ending=client-closed by=client during=draining"),
+        "{log}"
+    );
+    assert!(!log.contains("ending=stopped"), "{log}");
+}
+
+#[tokio::test]
+async fn the_drain_timeout_resets_what_is_left() {
+    let server = Fake::new(Mood::Good).await;
+    let mut warren = Setup::new("drain_timeout = \"700ms\"", &unchecked(server.address))
+        .start()
+        .await;
+    let mut client = warren.client().await;
+    client.echo().await.unwrap();
+    let start = Instant::now();
+    warren.daemon.signal(Signal::SIGTERM);
+    client.is_reset().await;
+    assert!(
+        start.elapsed() >= Duration::from_millis(700),
+        "reset too soon"
+    );
+    assert_eq!(warren.ends(SOON).await, 0);
+    let log = warren.log();
+    assert!(
+        log.contains("ending=stopped by=us during=draining"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_second_term_ends_at_once() {
+    let server = Fake::new(Mood::Good).await;
+    let mut warren = Setup::new(LONG_DRAIN, &unchecked(server.address))
+        .start()
+        .await;
+    let mut client = warren.client().await;
+    client.echo().await.unwrap();
+    warren.daemon.signal(Signal::SIGTERM);
+    warren.logs("draining").await;
+    assert_eq!(warren.daemon.ended(), None);
+    warren.daemon.signal(Signal::SIGTERM);
+    assert_eq!(warren.ends(Duration::from_secs(2)).await, 0);
+    client.is_reset().await;
+    assert!(!warren.setup.socket.exists());
+    assert!(warren.log().contains("ending=stopped"), "{}", warren.log());
+}
+
+#[tokio::test]
+async fn quit_ends_at_once() {
+    let server = Fake::new(Mood::Good).await;
+    let mut warren = Setup::new(LONG_DRAIN, &unchecked(server.address))
+        .start()
+        .await;
+    let mut client = warren.client().await;
+    client.echo().await.unwrap();
+    warren.daemon.signal(Signal::SIGQUIT);
+    assert_eq!(warren.ends(Duration::from_secs(2)).await, 0);
+    client.is_reset().await;
+    assert!(!warren.setup.socket.exists());
+}
+
+#[tokio::test]
+async fn before_the_first_checks_are_in() {
+    let hole = BlackHole::new().await;
+    let pool = format!(
+        "[pool.p.check]\ntimeout = \"1m\"\n[pool.p.servers]\none = \"{}\"",
+        hole.address
+    );
+    let warren = Setup::new(LONG_DRAIN, &pool).launch();
+    let socket = warren.setup.socket.clone();
+    crate::wait::until("the admin socket", SOON, async || {
+        socket.exists().then_some(())
+    })
+    .await;
+    // Its checks go on.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let log = warren.stop(Duration::from_secs(2)).await;
+    assert!(!log.contains("accepting"), "{log}");
+}
+
+#[tokio::test]
+async fn a_client_that_came_too_early_is_served() {
+    let server = Fake::new(Mood::Silent).await;
+    let pool = format!(
+        "[pool.p.check]\ntype = \"http\"\ntimeout = \"1m\"\n[pool.p.servers]\none = \"{}\"",
+        server.address
+    );
+    let warren = Setup::new("", &pool).launch();
+    let socket = warren.setup.socket.clone();
+    crate::wait::until("the admin socket", SOON, async || {
+        socket.exists().then_some(())
+    })
+    .await;
+    let mut client = warren.client().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!warren.log().contains("accepting"), "{}", warren.log());
+    server.become_(Mood::Good);
+    client.echo().await.unwrap();
+    drop(client);
+    warren.stop(SOON).await;
+}

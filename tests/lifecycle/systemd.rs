@@ -1,0 +1,115 @@
+//! What the service manager hears; a socket plays it.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tokio::net::UnixDatagram;
+use tokio::time::timeout;
+
+use crate::fake::{Fake, Mood};
+use crate::warren::{SOON, Setup, Warren};
+
+struct Manager(UnixDatagram);
+
+impl Manager {
+    /// The next message; nothing within `limit`.
+    async fn hears(&self, limit: Duration) -> Option<String> {
+        let mut message = [0; 512];
+        let length = timeout(limit, self.0.recv(&mut message)).await.ok()?;
+        let length = length.expect("receive a datagram");
+        Some(String::from_utf8_lossy(&message[..length]).into_owned())
+    }
+
+    /// Waits for a message with `words`.
+    async fn waits_for(&self, words: &str) -> String {
+        let deadline = Instant::now() + SOON;
+        while Instant::now() < deadline {
+            if let Some(message) = self.hears(SOON).await
+                && message.contains(words)
+            {
+                return message;
+            }
+        }
+        panic!("no {words}");
+    }
+}
+
+/// A daemon behind a service manager, in front of a server with an http check.
+fn launch(server: &Fake, watchdog: Option<Duration>) -> (Manager, Warren) {
+    let pool = format!(
+        "[pool.p.check]\ntype = \"http\"\ntimeout = \"1m\"\n[pool.p.servers]\none = \"{}\"",
+        server.address
+    );
+    let mut setup = Setup::new("", &pool);
+    let path = setup.home.path().join("notify");
+    let manager = Manager(UnixDatagram::bind(&path).expect("a socket in a new folder"));
+    setup = setup.with("NOTIFY_SOCKET", path.display().to_string());
+    if let Some(watchdog) = watchdog {
+        setup = setup.with("WATCHDOG_USEC", watchdog.as_micros().to_string());
+    }
+    (manager, setup.launch())
+}
+
+#[tokio::test]
+async fn hears_ready_only_when_the_first_checks_are_in() {
+    let server = Fake::new(Mood::Silent).await;
+    let (manager, warren) = launch(&server, None);
+    let early = manager.hears(Duration::from_secs(1)).await;
+    assert_eq!(early, None, "before the first check");
+    server.become_(Mood::Good);
+    let ready = manager.waits_for("READY=1").await;
+    assert_eq!(ready, "READY=1\nSTATUS=1/1 servers usable; 0 connections\n");
+    // It is true.
+    warren.client().await.echo().await.unwrap();
+    let mut client = warren.client().await;
+    client.echo().await.unwrap();
+    manager
+        .waits_for("STATUS=1/1 servers usable; 1 connections")
+        .await;
+    warren.daemon.signal(Signal::SIGTERM);
+    manager.waits_for("STOPPING=1").await;
+    manager.waits_for("EXTEND_TIMEOUT_USEC=35000000").await;
+    drop(client);
+    // It has had its signal.
+    let mut warren = warren;
+    assert_eq!(warren.ends(SOON).await, 0);
+    assert!(!warren.setup.socket.exists());
+}
+
+#[tokio::test]
+async fn hears_stopping_also_before_the_first_checks_are_in() {
+    let server = Fake::new(Mood::Silent).await;
+    let (manager, mut warren) = launch(&server, None);
+    let socket = warren.setup.socket.clone();
+    crate::wait::until("the admin socket", SOON, async || {
+        socket.exists().then_some(())
+    })
+    .await;
+    warren.daemon.signal(Signal::SIGTERM);
+    assert_eq!(manager.waits_for("STOPPING=1").await, "STOPPING=1\n");
+    assert_eq!(warren.ends(Duration::from_secs(2)).await, 0);
+}
+
+/// The longest pause between two signs of life.
+async fn longest_pause(limit: Duration, observed: Duration) -> Duration {
+    let server = Fake::new(Mood::Good).await;
+    let (manager, warren) = launch(&server, Some(limit));
+    manager.waits_for("READY=1").await;
+    let (start, mut last, mut longest) = (Instant::now(), Instant::now(), Duration::ZERO);
+    while start.elapsed() < observed {
+        manager.waits_for("WATCHDOG=1").await;
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+    }
+    let log = warren.stop(SOON).await;
+    assert!(!log.contains("no progress"), "{log}");
+    longest
+}
+
+#[tokio::test]
+async fn hears_of_life_more_often_than_it_needs_to() {
+    for limit in [Duration::from_secs(1), Duration::from_secs(2)] {
+        let pause = longest_pause(limit, Duration::from_secs(6)).await;
+        assert!(pause < limit, "{pause:?} of {limit:?}");
+    }
+}
