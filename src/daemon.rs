@@ -282,7 +282,7 @@ async fn control(
         sockets,
         pipes_per_worker,
     } = built;
-    serve_admin(&registry)?;
+    let _socket_file = serve_admin(&registry)?;
     let (signal, receiver) = watch::channel(Signal::default());
     let signal = Rc::new(signal);
     let notifier = Notifier::from_environment().map_err(StartError::Thread)?;
@@ -297,7 +297,11 @@ async fn control(
     let first_round = control.start_checks();
     let monitors = tokio::select! {
         monitors = first_round => monitors,
-        _ = control.told_to_stop() => return Ok(()),
+        _ = control.told_to_stop() => {
+            control.notifier.stopping();
+            tracing::info!("stopped before the first checks were in");
+            return Ok(());
+        }
     };
     let limits = CommonLimits::new(&control.registry);
     let shared = Shared {
@@ -322,18 +326,24 @@ async fn control(
         // A worker that panicked has aborted the process already.
         let _ = thread.join();
     }
-    if let Some(path) = &control.registry.config.admin.socket {
-        // Somebody has removed it already.
-        let _ = std::fs::remove_file(path);
-    }
     tracing::info!("stopped");
     Ok(())
 }
 
-fn serve_admin(registry: &Arc<Registry>) -> Result<(), StartError> {
+/// Removes the admin socket, whatever way the daemon ends.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Somebody has removed it already.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn serve_admin(registry: &Arc<Registry>) -> Result<Option<SocketFile>, StartError> {
     let admin = &registry.config.admin;
     let Some(path) = &admin.socket else {
-        return Ok(());
+        return Ok(None);
     };
     let bound = admin::bind(path, admin.socket_mode);
     let listener = bound.map_err(|source| StartError::Admin {
@@ -341,7 +351,7 @@ fn serve_admin(registry: &Arc<Registry>) -> Result<(), StartError> {
         source,
     })?;
     tokio::task::spawn_local(admin::serve(listener, Arc::clone(registry)));
-    Ok(())
+    Ok(Some(SocketFile(path.clone())))
 }
 
 struct Control {
