@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::admin;
 use crate::config::Config;
@@ -30,6 +31,8 @@ use crate::stats::{Gauge, Registry, WorkerCounters};
 
 /// How often slow starts are moved on.
 const TICK: Duration = Duration::from_millis(200);
+/// A worker that was not seen to sweep for this long is stuck; it sweeps every second.
+const STUCK: Duration = Duration::from_secs(3);
 /// Large pipes in all: with 1 MiB each they stay below `fs.pipe-user-pages-soft` (64 MiB).
 const PIPES: usize = 48;
 /// Commands that may wait for the control thread.
@@ -354,13 +357,29 @@ fn serve_admin(registry: &Arc<Registry>) -> Result<Option<SocketFile>, StartErro
     Ok(Some(SocketFile(path.clone())))
 }
 
+/// Ticks at once and then every `period`; ticks that were missed are not made up for.
+fn every(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    interval
+}
+
 struct Control {
     registry: Arc<Registry>,
     signal: Rc<watch::Sender<Signal>>,
     commands: mpsc::Receiver<Command>,
     notifier: Notifier,
-    /// By worker: sweeps counted when the watchdog was last fed.
-    progress: Vec<u64>,
+    /// By worker, for the watchdog.
+    progress: Vec<Progress>,
+}
+
+/// What the watchdog knows of a worker.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    /// Sweeps counted so far.
+    sweeps: u64,
+    /// Looks in a row that found no further one.
+    without: u32,
 }
 
 impl Control {
@@ -407,10 +426,11 @@ impl Control {
 
     /// Everything periodic, until somebody stops us.
     async fn keep_house(&mut self) -> Command {
-        let mut tick = tokio::time::interval(TICK);
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        let watchdog = self.notifier.watchdog_interval();
-        let mut watchdog = tokio::time::interval(watchdog.unwrap_or(Duration::from_secs(3600)));
+        let mut tick = every(TICK);
+        let mut second = every(Duration::from_secs(1));
+        let watched = self.notifier.watchdog_interval();
+        let watched = watched.unwrap_or(Duration::from_secs(3600));
+        let mut watchdog = every(watched);
         loop {
             tokio::select! {
                 command = self.told_to_stop() => return command,
@@ -419,28 +439,35 @@ impl Control {
                     self.registry.sample(Instant::now());
                     self.notifier.status(&self.status());
                 }
-                _ = watchdog.tick() => self.feed_watchdog(),
+                _ = watchdog.tick() => self.feed_watchdog(watched),
             }
         }
     }
 
-    /// Feeds systemd's watchdog only if every worker has made progress since the last time.
-    fn feed_watchdog(&mut self) {
-        let now: Vec<u64> = self
-            .registry
-            .workers
-            .iter()
-            .map(|w| w.sweeps.get())
-            .collect();
-        let stuck = now
-            .iter()
-            .zip(&self.progress)
-            .position(|(now, before)| now == before);
-        match stuck {
+    /// Feeds systemd's watchdog unless a worker is [`STUCK`]. Time is counted in looks, one per
+    /// `interval`: a process that was stopped and continued has no stuck worker.
+    fn feed_watchdog(&mut self, interval: Duration) {
+        let workers = &self.registry.workers;
+        let unseen = Progress {
+            sweeps: u64::MAX,
+            without: 0,
+        };
+        self.progress.resize(workers.len(), unseen);
+        for (worker, progress) in workers.iter().zip(&mut self.progress) {
+            let sweeps = worker.sweeps.get();
+            let moved = sweeps != progress.sweeps;
+            let without = if moved {
+                0
+            } else {
+                progress.without.saturating_add(1)
+            };
+            *progress = Progress { sweeps, without };
+        }
+        let is_stuck = |progress: &Progress| interval.saturating_mul(progress.without) >= STUCK;
+        match self.progress.iter().position(is_stuck) {
             Some(worker) => tracing::error!(worker, "a worker makes no progress"),
             None => self.notifier.ping(),
         }
-        self.progress = now;
     }
 
     /// The way down: no new clients, then wait, then reset what is left.
