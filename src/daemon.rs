@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::admin;
 use crate::config::Config;
@@ -30,6 +31,8 @@ use crate::stats::{Gauge, Registry, WorkerCounters};
 
 /// How often slow starts are moved on.
 const TICK: Duration = Duration::from_millis(200);
+/// A worker that was not seen to sweep for this long is stuck; it sweeps every second.
+const STUCK: Duration = Duration::from_secs(3);
 /// Large pipes in all: with 1 MiB each they stay below `fs.pipe-user-pages-soft` (64 MiB).
 const PIPES: usize = 48;
 /// Commands that may wait for the control thread.
@@ -282,7 +285,7 @@ async fn control(
         sockets,
         pipes_per_worker,
     } = built;
-    serve_admin(&registry)?;
+    let _socket_file = serve_admin(&registry)?;
     let (signal, receiver) = watch::channel(Signal::default());
     let signal = Rc::new(signal);
     let notifier = Notifier::from_environment().map_err(StartError::Thread)?;
@@ -297,7 +300,11 @@ async fn control(
     let first_round = control.start_checks();
     let monitors = tokio::select! {
         monitors = first_round => monitors,
-        _ = control.told_to_stop() => return Ok(()),
+        _ = control.told_to_stop() => {
+            control.notifier.stopping();
+            tracing::info!("stopped before the first checks were in");
+            return Ok(());
+        }
     };
     let limits = CommonLimits::new(&control.registry);
     let shared = Shared {
@@ -322,18 +329,24 @@ async fn control(
         // A worker that panicked has aborted the process already.
         let _ = thread.join();
     }
-    if let Some(path) = &control.registry.config.admin.socket {
-        // Somebody has removed it already.
-        let _ = std::fs::remove_file(path);
-    }
     tracing::info!("stopped");
     Ok(())
 }
 
-fn serve_admin(registry: &Arc<Registry>) -> Result<(), StartError> {
+/// Removes the admin socket, whatever way the daemon ends.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Somebody has removed it already.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn serve_admin(registry: &Arc<Registry>) -> Result<Option<SocketFile>, StartError> {
     let admin = &registry.config.admin;
     let Some(path) = &admin.socket else {
-        return Ok(());
+        return Ok(None);
     };
     let bound = admin::bind(path, admin.socket_mode);
     let listener = bound.map_err(|source| StartError::Admin {
@@ -341,7 +354,14 @@ fn serve_admin(registry: &Arc<Registry>) -> Result<(), StartError> {
         source,
     })?;
     tokio::task::spawn_local(admin::serve(listener, Arc::clone(registry)));
-    Ok(())
+    Ok(Some(SocketFile(path.clone())))
+}
+
+/// Ticks at once and then every `period`; ticks that were missed are not made up for.
+fn every(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    interval
 }
 
 struct Control {
@@ -349,8 +369,17 @@ struct Control {
     signal: Rc<watch::Sender<Signal>>,
     commands: mpsc::Receiver<Command>,
     notifier: Notifier,
-    /// By worker: sweeps counted when the watchdog was last fed.
-    progress: Vec<u64>,
+    /// By worker, for the watchdog.
+    progress: Vec<Progress>,
+}
+
+/// What the watchdog knows of a worker.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    /// Sweeps counted so far.
+    sweeps: u64,
+    /// Looks in a row that found no further one.
+    without: u32,
 }
 
 impl Control {
@@ -397,10 +426,11 @@ impl Control {
 
     /// Everything periodic, until somebody stops us.
     async fn keep_house(&mut self) -> Command {
-        let mut tick = tokio::time::interval(TICK);
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        let watchdog = self.notifier.watchdog_interval();
-        let mut watchdog = tokio::time::interval(watchdog.unwrap_or(Duration::from_secs(3600)));
+        let mut tick = every(TICK);
+        let mut second = every(Duration::from_secs(1));
+        let watched = self.notifier.watchdog_interval();
+        let watched = watched.unwrap_or(Duration::from_secs(3600));
+        let mut watchdog = every(watched);
         loop {
             tokio::select! {
                 command = self.told_to_stop() => return command,
@@ -409,28 +439,35 @@ impl Control {
                     self.registry.sample(Instant::now());
                     self.notifier.status(&self.status());
                 }
-                _ = watchdog.tick() => self.feed_watchdog(),
+                _ = watchdog.tick() => self.feed_watchdog(watched),
             }
         }
     }
 
-    /// Feeds systemd's watchdog only if every worker has made progress since the last time.
-    fn feed_watchdog(&mut self) {
-        let now: Vec<u64> = self
-            .registry
-            .workers
-            .iter()
-            .map(|w| w.sweeps.get())
-            .collect();
-        let stuck = now
-            .iter()
-            .zip(&self.progress)
-            .position(|(now, before)| now == before);
-        match stuck {
+    /// Feeds systemd's watchdog unless a worker is [`STUCK`]. Time is counted in looks, one per
+    /// `interval`: a process that was stopped and continued has no stuck worker.
+    fn feed_watchdog(&mut self, interval: Duration) {
+        let workers = &self.registry.workers;
+        let unseen = Progress {
+            sweeps: u64::MAX,
+            without: 0,
+        };
+        self.progress.resize(workers.len(), unseen);
+        for (worker, progress) in workers.iter().zip(&mut self.progress) {
+            let sweeps = worker.sweeps.get();
+            let moved = sweeps != progress.sweeps;
+            let without = if moved {
+                0
+            } else {
+                progress.without.saturating_add(1)
+            };
+            *progress = Progress { sweeps, without };
+        }
+        let is_stuck = |progress: &Progress| interval.saturating_mul(progress.without) >= STUCK;
+        match self.progress.iter().position(is_stuck) {
             Some(worker) => tracing::error!(worker, "a worker makes no progress"),
             None => self.notifier.ping(),
         }
-        self.progress = now;
     }
 
     /// The way down: no new clients, then wait, then reset what is left.

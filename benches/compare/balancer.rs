@@ -16,7 +16,8 @@ use crate::process::Guarded;
 pub(crate) enum Contender {
     Warren,
     Haproxy,
-    /// HAProxy with `option splice-auto`.
+    /// HAProxy told to splice from the first byte on. With `option splice-auto`, which leaves it the
+    /// choice, strace saw it copy every byte of these streams.
     HaproxySplice,
 }
 
@@ -45,7 +46,7 @@ impl Contender {
         match self {
             Self::Warren => "warren",
             Self::Haproxy => "haproxy",
-            Self::HaproxySplice => "haproxy splice-auto",
+            Self::HaproxySplice => "haproxy splice",
         }
     }
 
@@ -56,7 +57,7 @@ impl Contender {
         let splice = match self {
             Self::Warren => return warren(port, server),
             Self::Haproxy => "",
-            Self::HaproxySplice => "    option splice-auto\n",
+            Self::HaproxySplice => "    option splice-request\n    option splice-response\n",
         };
         format!(
             "global

@@ -197,7 +197,7 @@ pub(crate) fn select(only: &[String], strace: bool) -> Result<Vec<Row>, Failure>
 
 impl Row {
     /// Who is measured. The last is the baseline of the ratio: the HAProxy whose settings fit the
-    /// traffic best. `option splice-auto` is what its users set for bulk.
+    /// traffic best.
     pub(crate) fn contenders(&self) -> &'static [Contender] {
         match self.traffic {
             Traffic::Bulk { .. } => &[
