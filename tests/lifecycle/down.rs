@@ -198,6 +198,7 @@ async fn a_single_bad_check_changes_nothing() {
     one.become_(Mood::Good);
     warren.shows("one", "status", "UP").await;
     clients[0].echo().await.unwrap();
+    drop(clients);
     let log = warren.stop(SOON).await;
     assert!(!log.contains("to=down"), "{log}");
 }

@@ -168,11 +168,10 @@ impl Warren {
     pub(crate) fn stat(&self, server: &str, column: &str) -> Option<String> {
         let answer = self.ask("show stat").ok()?;
         let mut lines = answer.lines();
-        let names = lines.next()?.trim_start_matches("# ").split(',');
-        let index = names.into_iter().position(|name| name == column)?;
-        let mut rows = lines.map(|line| line.split(',').collect::<Vec<_>>());
-        let row = rows.find(|row| row.first() == Some(&"p") && row.get(1) == Some(&server))?;
-        row.get(index).map(|&value| value.to_owned())
+        let names = lines.next()?.trim_start_matches("# ");
+        let index = names.split(',').position(|name| name == column)?;
+        let row = lines.find(|line| line.starts_with(&format!("p,{server},")))?;
+        values(row).nth(index)
     }
 
     /// Waits until that column has `value`.
@@ -223,6 +222,16 @@ impl Warren {
         })
         .await;
     }
+}
+
+/// The values of a line of CSV. Quotes around a value with a comma are taken away.
+fn values(line: &str) -> impl Iterator<Item = String> {
+    let mut quoted = false;
+    line.split(move |letter| {
+        quoted ^= letter == '"';
+        letter == ',' && !quoted
+    })
+    .map(|value| value.trim_matches('"').to_owned())
 }
 
 /// A client's end of a connection to a server that echoes.
