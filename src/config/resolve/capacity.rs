@@ -94,7 +94,7 @@ impl Budget {
         let Ok(connections) = usize::try_from(limit.value) else {
             return;
         };
-        if connections <= self.possible || self.possible == 0 {
+        if connections <= self.possible {
             return;
         }
         let what = format!("`{}` is more than the descriptor limit allows", limit.path);
