@@ -28,7 +28,7 @@ async fn first_check(kind: &str, server: SocketAddr, word: &str, code: &str, wor
         warren.client().await.echo().await.unwrap();
     } else {
         warren.logs("no usable server").await;
-        warren.client().await.is_reset().await;
+        warren.turns_away().await;
         warren.logs("ending=no-server").await;
     }
     warren.stop(SOON).await;

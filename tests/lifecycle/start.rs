@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use crate::fake::{Fake, Mood};
+use crate::process::mortal;
 use crate::warren::{Setup, Warren, unchecked};
 
 /// A start that cannot succeed fails within this time.
@@ -150,36 +151,33 @@ async fn a_wrong_configuration_is_told_and_starts_nothing() {
 
 #[tokio::test]
 async fn too_few_descriptors_are_told_with_the_number_needed() {
+    let mut warren = limited_to(64);
+    assert_eq!(warren.ends(AT_ONCE).await, 78, "{}", warren.log());
+    let log = warren.log();
+    has(&log, &["the hard limit is 64", "LimitNOFILE"]);
+    let needed = log.lines().filter_map(|line| {
+        let (_, after) = line.split_once("it needs ")?;
+        after.split(' ').next()?.parse::<u64>().ok()
+    });
+    // The number is enough, and one less is not.
+    let needed = needed.max().expect("the number needed");
+    let mut enough = limited_to(needed);
+    enough.logs("accepting").await;
+    enough.stop(AT_ONCE).await;
+    let mut too_few = limited_to(needed - 1);
+    assert_eq!(too_few.ends(AT_ONCE).await, 78, "{}", too_few.log());
+}
+
+/// A start for a thousand connections with so many descriptors.
+fn limited_to(descriptors: u64) -> Warren {
     let setup = Setup::new("max_connections = 1000", &unchecked(NOBODY));
-    let mut command = Command::new("sh");
+    let mut command = mortal("sh");
     command
-        .args(["-c", "ulimit -n 64; exec \"$@\"", "sh"])
+        .args(["-c", &format!("ulimit -n {descriptors}; exec \"$@\""), "sh"])
         .arg(env!("CARGO_BIN_EXE_warren"))
         .args(["run", "-c"])
         .arg(setup.file());
-    let mut warren = setup.launch_as(command);
-    assert_eq!(warren.ends(AT_ONCE).await, 78, "{}", warren.log());
-    has(&warren.log(), &["the limit is 64"]);
-    // The number is enough, and one less is not.
-    let log = warren.log();
-    let needed = log.split(" file descriptors are needed").next().unwrap();
-    let needed: u64 = needed.rsplit(' ').next().unwrap().parse().unwrap();
-    for (limit, enough) in [(needed, true), (needed - 1, false)] {
-        let setup = Setup::new("max_connections = 1000", &unchecked(NOBODY));
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"])
-            .arg(env!("CARGO_BIN_EXE_warren"))
-            .args(["run", "-c"])
-            .arg(setup.file());
-        let mut warren = setup.launch_as(command);
-        if enough {
-            warren.logs("accepting").await;
-            warren.stop(AT_ONCE).await;
-        } else {
-            assert_eq!(warren.ends(AT_ONCE).await, 78, "{}", warren.log());
-        }
-    }
+    setup.launch_as(command)
 }
 
 fn run(arguments: &[&str]) -> Output {

@@ -213,6 +213,14 @@ impl Warren {
         Client(stream.expect("connect to the listener"))
     }
 
+    /// A client is let in and then reset; the reset may be faster than its connect returns.
+    pub(crate) async fn turns_away(&self) {
+        match TcpStream::connect(("127.0.0.1", self.setup.port)).await {
+            Ok(stream) => Client(stream).is_reset().await,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+    }
+
     /// Waits until new clients are refused.
     pub(crate) async fn refuses(&self) {
         until("clients are refused", SOON, async || {
