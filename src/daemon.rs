@@ -424,13 +424,15 @@ impl Control {
         }
     }
 
-    /// Everything periodic, until somebody stops us.
+    /// Everything periodic, until somebody stops us, or stops us again.
     async fn keep_house(&mut self) -> Command {
         let mut tick = every(TICK);
         let mut second = every(Duration::from_secs(1));
         let watched = self.notifier.watchdog_interval();
         let watched = watched.unwrap_or(Duration::from_secs(3600));
         let mut watchdog = every(watched);
+        // systemd's watchdog ends with STOPPING=1, and workers without connections with the drain.
+        let stopping = self.registry.stopping.load(Ordering::Relaxed);
         loop {
             tokio::select! {
                 command = self.told_to_stop() => return command,
@@ -439,7 +441,7 @@ impl Control {
                     self.registry.sample(Instant::now());
                     self.notifier.status(&self.status());
                 }
-                _ = watchdog.tick() => self.feed_watchdog(watched),
+                _ = watchdog.tick(), if !stopping => self.feed_watchdog(watched),
             }
         }
     }
@@ -484,7 +486,7 @@ impl Control {
             let signal = Rc::clone(&self.signal);
             tokio::select! {
                 () = signal.closed() => return,
-                _ = self.told_to_stop() => tracing::info!("told to stop again: ending at once"),
+                _ = self.keep_house() => tracing::info!("told to stop again: ending at once"),
                 () = tokio::time::sleep(drain) => tracing::info!("drain timeout: ending the rest"),
             }
         }
@@ -510,7 +512,11 @@ impl Control {
             .map(|pool| pool.servers.len())
             .sum();
         let open = self.registry.connections.get();
-        format!("{usable}/{servers} servers usable; {open} connections")
+        let draining = match self.registry.stopping.load(Ordering::Relaxed) {
+            true => "draining; ",
+            false => "",
+        };
+        format!("{draining}{usable}/{servers} servers usable; {open} connections")
     }
 
     /// The state, for the log.
