@@ -1,6 +1,7 @@
 //! The result of every kind of check with every kind of server, as operators see it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::fake::{BlackHole, Fake, Mood};
 use crate::ports::free_port;
@@ -136,4 +137,25 @@ async fn a_server_that_is_well() {
     first_check("tcp", server.address, "L4OK", "", "connected").await;
     first_check("http", server.address, "L7OK", "200", "answered 200").await;
     first_check("amqp", server.address, "L7OK", "", "answered").await;
+}
+
+#[tokio::test]
+async fn a_tcp_check_is_content_with_a_handshake() {
+    let server = Fake::new(Mood::Silent).await;
+    let pool = format!(
+        "[pool.p.check]\ntype = \"tcp\"\ninterval = \"100ms\"\n[pool.p.servers]\none = \"{}\"",
+        server.address
+    );
+    let warren = Setup::new("", &pool).start().await;
+    let before = warren.descriptors();
+    for mood in [Mood::Silent, Mood::Closing, Mood::Nonsense, Mood::No] {
+        server.become_(mood);
+        // A few checks long.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let word = warren.stat("one", "check_status");
+        assert_eq!(word.as_deref(), Some("L4OK"), "{mood:?}");
+    }
+    warren.settles_to(before).await;
+    let log = warren.stop(SOON).await;
+    assert!(!log.contains("to=down"), "{log}");
 }

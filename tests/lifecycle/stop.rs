@@ -134,3 +134,55 @@ async fn a_client_that_came_too_early_is_served() {
     drop(client);
     warren.stop(SOON).await;
 }
+
+#[tokio::test]
+async fn a_client_in_the_queue_is_served_during_the_drain() {
+    let server = Fake::new(Mood::Good).await;
+    let pool = format!(
+        "[pool.p]\nqueue_timeout = \"1m\"\n[pool.p.check]\ntype = \"none\"\n\
+         [pool.p.servers]\none = {{ address = \"{}\", max_connections = 1 }}",
+        server.address
+    );
+    let mut warren = Setup::new(LONG_DRAIN, &pool).start().await;
+    let mut first = warren.client().await;
+    first.echo().await.unwrap();
+    let mut waiting = warren.client().await;
+    warren.shows("BACKEND", "qcur", "1").await;
+    warren.daemon.signal(Signal::SIGTERM);
+    warren.refuses().await;
+    drop(first);
+    waiting.echo().await.unwrap();
+    drop(waiting);
+    assert_eq!(warren.ends(Duration::from_secs(2)).await, 0);
+}
+
+#[tokio::test]
+async fn a_second_term_also_ends_clients_that_wait_and_connect() {
+    let (server, hole) = (Fake::new(Mood::Good).await, BlackHole::new().await);
+    let pool = format!(
+        "[pool.p]\nqueue_timeout = \"1m\"\nconnect_timeout = \"1m\"\nbalance = \"first\"\n\
+         [pool.p.check]\ntype = \"none\"\n[pool.p.servers]\n\
+         one = {{ address = \"{}\", max_connections = 1 }}\n\
+         two = {{ address = \"{}\", max_connections = 1 }}",
+        server.address, hole.address
+    );
+    let mut warren = Setup::new(LONG_DRAIN, &pool).start().await;
+    let mut relaying = warren.client().await;
+    relaying.echo().await.unwrap();
+    let mut connecting = warren.client().await;
+    warren.shows("two", "scur", "1").await;
+    let mut choosing = warren.client().await;
+    warren.shows("BACKEND", "qcur", "1").await;
+    warren.daemon.signal(Signal::SIGTERM);
+    warren.logs("draining").await;
+    warren.daemon.signal(Signal::SIGTERM);
+    assert_eq!(warren.ends(Duration::from_secs(2)).await, 0);
+    for client in [&mut relaying, &mut connecting, &mut choosing] {
+        client.is_reset().await;
+    }
+    let log = warren.log();
+    for during in ["draining", "connecting", "choosing"] {
+        let ending = format!("ending=stopped by=us during={during}");
+        assert!(log.contains(&ending), "no {ending}:\n{log}");
+    }
+}
