@@ -9,6 +9,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use warren::amqp::{Frame, FrameKind, Reader, Writer};
 
+use crate::wait::until;
+use crate::warren::SOON;
+
 /// What the server is like. Connections that are being silent go on when it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
@@ -36,7 +39,7 @@ impl Fake {
     /// A server on a free port.
     pub(crate) async fn new(mood: Mood) -> Self {
         // Below the ephemeral range: nobody takes the port while the server is down.
-        let address = SocketAddr::from(([127, 0, 0, 1], crate::ports::free_port()));
+        let address = SocketAddr::from(([127, 0, 0, 1], crate::warren::free_port()));
         let mut fake = Self {
             address,
             mood: watch::Sender::new(mood),
@@ -52,7 +55,9 @@ impl Fake {
 
     /// Listens again.
     pub(crate) async fn open(&mut self) {
-        let listener = TcpListener::bind(self.address).await.expect("a free port");
+        // A process that is being started may hold a copy of the last listener for a moment.
+        let bind = async || TcpListener::bind(self.address).await.ok();
+        let (listener, _) = until("a free port", SOON, bind).await;
         let mood = self.mood.subscribe();
         self.serving = Some(tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -91,7 +96,7 @@ impl BlackHole {
     pub(crate) async fn new() -> Self {
         let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
         let full = full.expect("a socket");
-        let loopback = SocketAddr::from(([127, 0, 0, 1], crate::ports::free_port()));
+        let loopback = SocketAddr::from(([127, 0, 0, 1], crate::warren::free_port()));
         full.bind(&loopback.into()).expect("a free port");
         full.listen(0).expect("listen");
         Self {

@@ -3,12 +3,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::fake::{Fake, Mood};
 use crate::process::mortal;
-use crate::warren::{Setup, Warren, unchecked};
+use crate::warren::{Setup, Warren, spawn, unchecked};
 
 /// A start that cannot succeed fails within this time.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -113,8 +113,9 @@ async fn a_low_port_needs_a_capability() {
     };
     open(home.path());
     let mut binary = Path::new(env!("CARGO_BIN_EXE_warren")).to_owned();
-    let reached = as_nobody(&binary).arg("--version").output().unwrap();
-    if !reached.status.success() {
+    let mut reach = as_nobody(&binary);
+    let mut reach = spawn(reach.arg("--version").stdout(Stdio::null()));
+    if !reach.wait().unwrap().success() {
         let copy = home.path().join("warren");
         std::fs::copy(&binary, &copy).unwrap();
         open(&copy);
@@ -182,7 +183,11 @@ fn limited_to(descriptors: u64) -> Warren {
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
-    command.args(arguments).output().unwrap()
+    command
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    spawn(&mut command).wait_with_output().unwrap()
 }
 
 #[test]
