@@ -4,7 +4,9 @@
 //! connection is left, and there is one account per accepted connection.
 
 mod bad_clients;
+mod bad_servers;
 #[path = "../support/ports.rs"]
 mod ports;
+mod proxy_header;
 mod warren;
 mod wire;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -215,8 +216,11 @@ impl Warren {
 
     /// A round trip on `client`, which one of `servers` gets.
     pub(crate) fn good(&mut self, client: &mut TcpStream, servers: &[&Server]) {
+        client.write_all(b"hello").unwrap();
         let mut server = self.until("a server for a good client", |_| {
-            servers.iter().find_map(|server| server.accept_now())
+            let mut server = servers.iter().find_map(|server| server.accept_now())?;
+            // A health check connects and says nothing.
+            server.read_exact(&mut [0; 5]).is_ok().then_some(server)
         });
         ping(client, &mut server, b"still there?");
     }
