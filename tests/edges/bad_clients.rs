@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::warren::{Setup, Warren};
 use crate::wire::{
-    Server, address_of, connect, drain, expect_end, expect_reset, expect_silence, finish_writing,
-    pair, pass, ping, reset, send, stuff,
+    Server, address_of, connect, drain, expect_end, expect_reset, expect_reset_after_end,
+    expect_silence, finish_writing, pair, pass, ping, reset, send, stuff,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -220,5 +220,101 @@ fn a_client_that_resets_in_the_queue_leaves_it() {
     assert_eq!(account["code"], "CQ");
     assert_eq!(account["server"], "-");
     drop((first, at_server));
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn a_reset_after_the_last_byte_is_noticed() {
+    let server = Server::start();
+    let mut warren = Warren::start(&Setup::of(&[&server]));
+    let (mut client, mut at_server) = pair(&warren, &server);
+    let address = address_of(&client);
+    ping(&mut client, &mut at_server, b"hello");
+    finish_writing(&client);
+    expect_end(&mut at_server);
+    // Past the one look that every connection gets.
+    thread::sleep(Duration::from_millis(2500));
+    reset(client);
+    let account = warren.account(address);
+    assert_eq!(account["ending"], "client-reset");
+    expect_reset_after_end(&at_server);
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn a_servers_reset_after_its_last_byte_is_noticed() {
+    let server = Server::start();
+    let mut warren = Warren::start(&Setup::of(&[&server]));
+    let (mut client, mut at_server) = pair(&warren, &server);
+    let address = address_of(&client);
+    ping(&mut client, &mut at_server, b"hello");
+    finish_writing(&at_server);
+    expect_end(&mut client);
+    thread::sleep(Duration::from_millis(2500));
+    reset(at_server);
+    assert_eq!(warren.ending(address), "server-reset");
+    expect_reset_after_end(&client);
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn a_servers_reset_is_noticed_while_the_client_stalls() {
+    let server = Server::start();
+    let mut warren = Warren::start(&Setup::of(&[&server]));
+    let (mut client, mut at_server) = pair(&warren, &server);
+    let address = address_of(&client);
+    stuff(&mut at_server);
+    reset(at_server);
+    assert_eq!(warren.ending(address), "server-reset");
+    expect_reset(&mut client);
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn a_storm_of_resets_leaves_nothing() {
+    let server = Server::start();
+    let mut warren = Warren::start(&Setup::of(&[&server]));
+    let (mut client, mut at_server) = pair(&warren, &server);
+    for round in 0..1000 {
+        reset(connect(&warren));
+        if round % 50 == 0 {
+            ping(&mut client, &mut at_server, b"undisturbed");
+            while server.accept_now().is_some() {}
+        }
+    }
+    drop((client, at_server));
+    warren.settle();
+    while server.accept_now().is_some() {}
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn an_answer_long_after_the_last_byte_arrives_whole() {
+    let server = Server::start();
+    let mut warren = Warren::start(&Setup::of(&[&server]));
+    for client_first in [true, false] {
+        let (client, at_server) = pair(&warren, &server);
+        let address = address_of(&client);
+        let (mut first, mut last) = match client_first {
+            true => (client, at_server),
+            false => (at_server, client),
+        };
+        first.write_all(b"question").unwrap();
+        finish_writing(&first);
+        std::io::Read::read_exact(&mut last, &mut [0; 8]).unwrap();
+        expect_end(&mut last);
+        // Long enough for the sweep to call the connection quiet.
+        thread::sleep(Duration::from_secs(4));
+        last.write_all(b"answer").unwrap();
+        drop(last);
+        std::io::Read::read_exact(&mut first, &mut [0; 6]).unwrap();
+        expect_end(&mut first);
+        let ending = if client_first {
+            "client-closed"
+        } else {
+            "server-closed"
+        };
+        assert_eq!(warren.ending(address), ending);
+    }
     warren.finish(&[&server]);
 }

@@ -3,10 +3,15 @@
 //! Every test ends with `Warren::finish`: a good client is served, no descriptor and no open
 //! connection is left, and there is one account per accepted connection.
 
+mod accounts;
 mod bad_clients;
 mod bad_servers;
+mod balance;
+mod descriptors;
+mod limits;
 #[path = "../support/ports.rs"]
 mod ports;
 mod proxy_header;
+mod sockets;
 mod warren;
 mod wire;

@@ -185,6 +185,14 @@ impl Warren {
         std::fs::read_dir(directory).unwrap().count()
     }
 
+    /// The number that its next descriptor will get.
+    pub(crate) fn lowest_free_descriptor(&self) -> u64 {
+        let is_open = |number: &u64| {
+            std::fs::symlink_metadata(format!("/proc/{}/fd/{number}", self.child.id())).is_ok()
+        };
+        (0..).find(|number| !is_open(number)).unwrap()
+    }
+
     /// A number of `/proc/PID/status`, in kB where it is memory.
     pub(crate) fn process(&self, field: &str) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

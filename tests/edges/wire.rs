@@ -16,7 +16,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    pub(crate) fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         Self { listener, address }
@@ -127,6 +131,15 @@ pub(crate) fn expect_reset(stream: &mut TcpStream) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return,
             Err(error) => panic!("{error} instead of RST"),
         }
+    }
+}
+
+/// Expects RST on a stream whose other side has said all: reading tells only of that.
+pub(crate) fn expect_reset_after_end(stream: &TcpStream) {
+    let start = Instant::now();
+    while stream.take_error().unwrap().is_none() {
+        assert!(start.elapsed() < SOON, "no RST");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
