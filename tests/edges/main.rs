@@ -3,6 +3,8 @@
 //! Every test ends with `Warren::finish`: a good client is served, no descriptor and no open
 //! connection is left, and there is one account per accepted connection.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 mod accounts;
 mod bad_clients;
 mod bad_servers;

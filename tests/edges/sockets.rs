@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::warren::{Setup, Warren};
-use crate::wire::{Server, pair, ping};
+use crate::wire::{Server, pair, pass, ping};
 
 /// `ss` with `filter`: one line per established connection, with its timer; `None` without ss.
 fn ss(filter: &str) -> Option<String> {
@@ -50,12 +50,10 @@ fn small_writes_do_not_wait_for_each_other() {
     let start = Instant::now();
     for _ in 0..50 {
         // With Nagle's algorithm the second write of each side waits for a delayed ACK of 40 ms.
-        for (from, to) in [(&mut client, &mut at_server)] {
-            crate::wire::pass(from, to, b"one");
-            crate::wire::pass(from, to, b"two");
-            crate::wire::pass(to, from, b"one");
-            crate::wire::pass(to, from, b"two");
-        }
+        pass(&mut client, &mut at_server, b"one");
+        pass(&mut client, &mut at_server, b"two");
+        pass(&mut at_server, &mut client, b"one");
+        pass(&mut at_server, &mut client, b"two");
     }
     let took = start.elapsed();
     assert!(took < Duration::from_secs(2), "50 exchanges took {took:?}");
