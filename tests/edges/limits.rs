@@ -173,7 +173,7 @@ fn lists_let_in_and_keep_out() {
     }
     assert_eq!(warren.status()["listeners"][0]["denied"], 2);
     let mut client = connect_from(warren.address, [127, 0, 0, 65]);
-    warren.good(&mut client, &[&server]);
+    warren.served(&mut client, &[&server]);
     drop(client);
     warren.finish(&[&server]);
 }
@@ -194,7 +194,7 @@ fn a_backup_serves_only_while_the_others_are_down() {
         for _ in 0..5 {
             let mut client = connect(warren);
             let address = address_of(&client);
-            warren.good(&mut client, servers);
+            warren.served(&mut client, servers);
             drop(client);
             assert_eq!(warren.account(address)["server"], name);
         }
@@ -207,8 +207,14 @@ fn a_backup_serves_only_while_the_others_are_down() {
     };
     serves(&mut warren, &[&active, &backup], "a");
     let address = active.address;
+    // Established before and kept open by the server: its connections are reset all the same.
+    let mut old = connect(&warren);
+    let at_server = warren.served(&mut old, &[&active]);
     drop(active);
     state_is(&mut warren, "down");
+    expect_reset(&mut old);
+    assert_eq!(warren.ending(address_of(&old)), "server-down");
+    drop(at_server);
     serves(&mut warren, &[&backup], "spare");
     let active = Server::start_at(address);
     state_is(&mut warren, "up");

@@ -52,7 +52,7 @@ fn expect_bytes(server: &mut TcpStream, bytes: &[u8]) {
 fn finish(mut warren: Warren, server: &Server) {
     let mut client = connect(&warren);
     client.write_all(b"PROXY UNKNOWN\r\n").unwrap();
-    warren.good(&mut client, &[server]);
+    warren.served(&mut client, &[server]);
     drop(client);
     warren.settle();
 }

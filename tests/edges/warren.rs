@@ -217,13 +217,13 @@ impl Warren {
     /// of any connection, and the log, the status and the counters tell the same story.
     pub(crate) fn finish(mut self, servers: &[&Server]) {
         let mut client = connect_from(self.address, [127, 0, 0, 1]);
-        self.good(&mut client, servers);
+        self.served(&mut client, servers);
         drop(client);
         self.settle();
     }
 
-    /// A round trip on `client`, which one of `servers` gets.
-    pub(crate) fn good(&mut self, client: &mut TcpStream, servers: &[&Server]) {
+    /// A round trip on `client`, which one of `servers` gets; the other end.
+    pub(crate) fn served(&mut self, client: &mut TcpStream, servers: &[&Server]) -> TcpStream {
         client.write_all(b"hello").unwrap();
         let mut server = self.until("a server for a good client", |_| {
             let mut server = servers.iter().find_map(|server| server.accept_now())?;
@@ -231,6 +231,7 @@ impl Warren {
             server.read_exact(&mut [0; 5]).is_ok().then_some(server)
         });
         ping(client, &mut server, b"still there?");
+        server
     }
 
     /// Waits until nothing is left of any connection: the pipes are closed by a sweep.
