@@ -19,9 +19,6 @@ pub fn main(path: &Path) -> u8 {
             return exit::CONFIG;
         }
     };
-    if !warnings.is_empty() {
-        eprintln!("{warnings}");
-    }
     // Dropped last: what is still to be written is written.
     let logging = match logging::init(&config.log) {
         Ok(logging) => logging,
@@ -31,6 +28,10 @@ pub fn main(path: &Path) -> u8 {
         }
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "starting");
+    // In the shape of the log; `warren check` shows where in the file.
+    for warning in warnings.iter() {
+        tracing::warn!(code = warning.code, "configuration: {}", warning.what);
+    }
     match daemon::run(Arc::new(config), logging.dropped()) {
         Ok(()) => exit::GOOD,
         Err(error) => {

@@ -57,8 +57,8 @@ pub(super) struct Connection {
     guarded: Cell<bool>,
     /// The worker's tick at which bytes last moved.
     pub(super) active: Cell<u32>,
-    /// The sweep has to look: a direction waits for its sink, so that a reset of its source goes
-    /// unseen, or it holds a pipe.
+    /// The sweep has to look: a direction waits for its sink or has ended, so that a reset of its
+    /// source goes unseen, or it holds a pipe.
     pub(super) watched: Cell<bool>,
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,

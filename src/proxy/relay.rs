@@ -138,7 +138,7 @@ impl Relay {
         }
         connection
             .watched
-            .set(self.is_stalled() || self.is_splicing());
+            .set(self.is_stalled() || self.is_splicing() || self.is_half_closed());
         if self.first.get().is_none() {
             if self.to_server.finished {
                 self.first.set(Some(Side::Client));
@@ -160,6 +160,13 @@ impl Relay {
 
     fn is_stalled(&self) -> bool {
         self.to_server.is_stalled() || self.to_client.is_stalled()
+    }
+
+    /// Whether one side has said all, so that it is not being read any more.
+    fn is_half_closed(&self) -> bool {
+        [&self.to_server, &self.to_client]
+            .iter()
+            .any(|d| matches!(d.phase, Phase::Ended))
     }
 
     fn is_splicing(&self) -> bool {
@@ -203,7 +210,9 @@ impl Direction {
 
     fn leave_splice(&mut self, pipes: &PipePool) {
         self.streak = 0;
-        if let Phase::Splicing(pipe) = std::mem::replace(&mut self.phase, Phase::Copying) {
+        if matches!(self.phase, Phase::Splicing(_))
+            && let Phase::Splicing(pipe) = std::mem::replace(&mut self.phase, Phase::Copying)
+        {
             pipes.give_back(*pipe);
         }
     }

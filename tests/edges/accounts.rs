@@ -1,0 +1,190 @@
+//! One log line per connection that says what happened.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use crate::warren::{Setup, Warren};
+use crate::wire::{Server, address_of, expect_end, pair, pass, reset};
+
+/// Everything that an account says.
+const FIELDS: [&str; 18] = [
+    "by",
+    "bytes_to_client",
+    "bytes_to_server",
+    "choosing_ms",
+    "client",
+    "code",
+    "connecting_ms",
+    "during",
+    "ending",
+    "level",
+    "listener",
+    "message",
+    "pool",
+    "relaying_s",
+    "retries",
+    "server",
+    "target",
+    "timestamp",
+];
+
+#[test]
+fn an_account_says_all_there_is_to_say() {
+    let server = Server::start();
+    let mut warren = Warren::start(&Setup::of(&[&server]));
+    let (mut client, mut at_server) = pair(&warren, &server);
+    let address = address_of(&client);
+    pass(&mut client, &mut at_server, &[1; 12_345]);
+    std::thread::sleep(Duration::from_millis(400));
+    pass(&mut at_server, &mut client, &[2; 678]);
+    drop(client);
+    expect_end(&mut at_server);
+    drop(at_server);
+    let account = warren.account(address);
+    let names: Vec<&str> = account
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(names, FIELDS);
+    for (name, value) in [
+        ("level", "INFO"),
+        ("target", "warren::connection"),
+        ("message", "connection ended"),
+        ("listener", "test"),
+        ("pool", "test"),
+        ("server", "a"),
+        ("ending", "client-closed"),
+        ("by", "client"),
+        ("during", "relaying"),
+        ("code", "--"),
+    ] {
+        assert_eq!(account[name], value, "{name}");
+    }
+    assert_eq!(
+        account["client"]
+            .as_str()
+            .unwrap()
+            .parse::<SocketAddr>()
+            .unwrap(),
+        address
+    );
+    assert_eq!(account["bytes_to_server"], 12_345);
+    assert_eq!(account["bytes_to_client"], 678);
+    assert_eq!(account["retries"], 0);
+    let relaying = account["relaying_s"].as_f64().unwrap();
+    assert!((0.4..15.0).contains(&relaying), "{relaying}");
+    for name in ["choosing_ms", "connecting_ms"] {
+        let time = account[name].as_f64().unwrap();
+        assert!((0.0..10_000.0).contains(&time), "{name} = {time}");
+    }
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    assert!(now.as_secs() > 0 && account["timestamp"].as_str().unwrap().ends_with('Z'));
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn the_accounts_and_the_counters_agree_on_every_byte() {
+    let server = Server::start();
+    let mut warren = Warren::start(&Setup::of(&[&server]));
+    let mut sent = Vec::new();
+    for number in 0..30_usize {
+        let (mut client, mut at_server) = pair(&warren, &server);
+        let (up, down) = (number * 1_111, number * number * 97);
+        pass(&mut client, &mut at_server, &vec![3; up]);
+        pass(&mut at_server, &mut client, &vec![4; down]);
+        let address = address_of(&client);
+        let ending = match number % 4 {
+            0 => {
+                drop(client);
+                expect_end(&mut at_server);
+                "client-closed"
+            }
+            1 => {
+                drop(at_server);
+                expect_end(&mut client);
+                "server-closed"
+            }
+            2 => {
+                reset(client);
+                "client-reset"
+            }
+            _ => {
+                reset(at_server);
+                "server-reset"
+            }
+        };
+        sent.push((address, up as u64, down as u64, ending));
+    }
+    for (address, up, down, ending) in &sent {
+        let account = warren.account(*address);
+        assert_eq!(account["bytes_to_server"], *up, "{account}");
+        assert_eq!(account["bytes_to_client"], *down, "{account}");
+        assert_eq!(account["ending"], *ending, "{account}");
+    }
+    let (up, down) = sent
+        .iter()
+        .fold((0, 0), |sum, one| (sum.0 + one.1, sum.1 + one.2));
+    let status = warren.status();
+    for place in ["/listeners/0", "/pools/0/servers/0"] {
+        let counters = status.pointer(place).unwrap();
+        assert_eq!(counters["bytes_in"], up, "{place}");
+        assert_eq!(counters["bytes_out"], down, "{place}");
+        assert_eq!(counters["sessions"], 30, "{place}");
+    }
+    assert_eq!(warren.of_server("a", "/client_aborts"), 7);
+    assert_eq!(warren.of_server("a", "/server_aborts"), 7);
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn no_account_is_written_twice_or_left_out() {
+    let server = Server::start();
+    let mut warren = Warren::start(&Setup::of(&[&server]));
+    let mut addresses = Vec::new();
+    for _ in 0..5 {
+        let open: Vec<_> = (0..60).map(|_| pair(&warren, &server)).collect();
+        addresses.extend(open.iter().map(|ends| address_of(&ends.0)));
+        drop(open);
+    }
+    warren.settle();
+    let mut logged: Vec<String> = warren
+        .accounts()
+        .iter()
+        .map(|account| account["client"].as_str().unwrap().to_owned())
+        .collect();
+    let mut expected: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    logged.sort();
+    expected.sort();
+    assert!(
+        logged == expected,
+        "{} accounts, {} clients",
+        logged.len(),
+        expected.len()
+    );
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn warnings_about_the_file_are_lines_of_the_log() {
+    let server = Server::start();
+    let setup = Setup {
+        pool: "idle_timeout = \"30s\"",
+        ..Setup::of(&[&server])
+    };
+    // Every line that is not JSON fails the test.
+    let warren = Warren::start(&setup);
+    let lines = warren.lines();
+    let warning = lines.iter().find(|line| line["level"] == "WARN").unwrap();
+    assert!(
+        warning["message"]
+            .as_str()
+            .unwrap()
+            .contains("idle timeout"),
+        "{warning}"
+    );
+    warren.finish(&[&server]);
+}

@@ -1,0 +1,90 @@
+//! No descriptor left: the running process neither spins nor gives up.
+
+use std::io::{Read, Write};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::warren::{Setup, Warren};
+use crate::wire::{Server, address_of, connect, expect_reset, expect_silence, pair, ping};
+
+/// Sets the soft limit, which is all that the kernel looks at; the hard one stays.
+fn limit(warren: &Warren, descriptors: u64) {
+    let status = Command::new("prlimit")
+        .arg(format!("--nofile={descriptors}:"))
+        .args(["--pid", &warren.id().to_string()])
+        .status()
+        .expect("prlimit is part of util-linux");
+    assert!(status.success());
+}
+
+fn soft_limit(warren: &Warren) -> u64 {
+    warren.status()["descriptors"].as_u64().unwrap()
+}
+
+#[test]
+fn without_descriptors_accepting_waits_and_does_not_spin() {
+    let server = Server::start();
+    let mut warren = Warren::start(&Setup::of(&[&server]));
+    let before = soft_limit(&warren);
+    let (mut client, mut at_server) = pair(&warren, &server);
+    ping(&mut client, &mut at_server, b"hello");
+    // New descriptors get the lowest free number, which must be below the limit.
+    limit(&warren, warren.lowest_free_descriptor());
+    let mut refused: Vec<_> = (0..10).map(|_| connect(&warren)).collect();
+    thread::sleep(Duration::from_millis(200));
+    let cpu = warren.cpu();
+    thread::sleep(Duration::from_secs(2));
+    let used = warren.cpu() - cpu;
+    assert!(
+        used < Duration::from_millis(300),
+        "{used:?} of CPU in two seconds"
+    );
+    ping(&mut client, &mut at_server, b"undisturbed");
+    assert!(server.accept_now().is_none());
+    expect_silence(&mut refused[0], Duration::from_millis(10));
+    limit(&warren, before);
+    // They have waited in the backlog.
+    for client in &mut refused {
+        client.write_all(b"hello").unwrap();
+    }
+    for _ in &refused {
+        let mut at_server = server.accept();
+        at_server.read_exact(&mut [0; 5]).unwrap();
+        at_server.write_all(b"hello").unwrap();
+    }
+    for client in &mut refused {
+        client.read_exact(&mut [0; 5]).unwrap();
+    }
+    let lines = warren.lines();
+    let complaints = lines.iter().filter(|line| {
+        line["level"] == "ERROR" && line["message"].as_str().unwrap().contains("cannot accept")
+    });
+    let complaints = complaints.count();
+    // Each of two workers may complain once a second, for a little over two seconds.
+    assert!((1..=8).contains(&complaints), "{complaints} complaints");
+    drop((refused, client, at_server));
+    warren.settle();
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn without_a_descriptor_for_the_server_the_client_is_reset() {
+    let server = Server::start();
+    let setup = Setup {
+        global: "workers = 1",
+        pool: "retries = 0",
+        ..Setup::of(&[&server])
+    };
+    let mut warren = Warren::start(&setup);
+    let before = soft_limit(&warren);
+    limit(&warren, warren.lowest_free_descriptor() + 1);
+    let mut client = connect(&warren);
+    expect_reset(&mut client);
+    limit(&warren, before);
+    let account = warren.account(address_of(&client));
+    assert_eq!(account["ending"], "connect-failed");
+    assert_eq!(account["by"], "us");
+    assert_eq!(account["code"], "RC");
+    warren.finish(&[&server]);
+}
