@@ -89,7 +89,8 @@ async fn a_server_that_closes_at_once() {
 /// Whether the close or a reset is seen first is up to the two kernels' timing.
 async fn closes_at_once(kind: &str, server: SocketAddr) {
     let pool = format!(
-        "[pool.p.check]\ntype = \"{kind}\"\ninterval = \"200ms\"\n[pool.p.servers]\none = \"{server}\""
+        "[pool.p.check]\ntype = \"{kind}\"\ninterval = \"200ms\"\n\
+         [pool.p.servers]\none = \"{server}\""
     );
     let mut warren = Setup::new("", &pool).start().await;
     let line = warren.logs("server changed").await;

@@ -1,5 +1,5 @@
-//! A server that answers tcp, http and amqp checks and echoes to everybody else, as well or as badly
-//! as the test wants.
+//! A server that answers tcp, http and amqp checks and echoes to everybody else, as well or as
+//! badly as the test wants.
 
 use std::net::SocketAddr;
 
