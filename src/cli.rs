@@ -1,5 +1,6 @@
 //! The command line: one subcommand per file in `cli/`.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -52,6 +53,17 @@ enum Command {
     Status(status::Options),
     /// Balance three embedded AMQP brokers on loopback, kill one, and count
     Demo(demo::Options),
+}
+
+/// The error with its causes, in one line.
+fn with_causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
 }
 
 /// Parses the process arguments, runs the subcommand and returns the exit code.
