@@ -26,7 +26,7 @@ Exit code: 0 all is well, 1 the daemon cannot be reached, 2 a server is down or 
 pool has no usable server, or the daemon is stopping.")]
 pub struct Options {
     /// The daemon's admin socket
-    #[arg(long, default_value = super::DEFAULT_SOCKET)]
+    #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
     pub socket: PathBuf,
     /// Print JSON for programs
     #[arg(long)]
