@@ -1,5 +1,6 @@
 //! The command line: one subcommand per file in `cli/`.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,6 +32,13 @@ pub mod exit {
     pub const CONFIG: u8 = 78;
 }
 
+const RUN_HELP: &str = "\
+Signals: TERM and INT stop accepting and wait up to `drain_timeout` for connections to end, a second
+one ends at once, as does QUIT; USR1 writes the state to the log.
+
+Exit code: 0 stopped as told, 1 failed at run time, 69 an address or the admin socket could not be
+had, 77 a capability is missing, 78 the configuration is wrong.";
+
 #[derive(Debug, Parser)]
 #[command(name = "warren", version, about, disable_help_subcommand = true)]
 struct Arguments {
@@ -41,9 +49,10 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon in the foreground
+    #[command(after_help = RUN_HELP)]
     Run {
         /// Configuration file
-        #[arg(short, long, default_value = DEFAULT_CONFIG)]
+        #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
         config: PathBuf,
     },
     /// Check a configuration file and report every problem
@@ -52,6 +61,17 @@ enum Command {
     Status(status::Options),
     /// Balance three embedded AMQP brokers on loopback, kill one, and count
     Demo(demo::Options),
+}
+
+/// The error with its causes, in one line.
+fn with_causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
 }
 
 /// Parses the process arguments, runs the subcommand and returns the exit code.

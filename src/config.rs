@@ -139,7 +139,7 @@ pub struct Pool {
     pub name: String,
     /// How to choose.
     pub balance: Balance,
-    /// Connection attempts on other servers after the first one failed.
+    /// Connection attempts after the first one failed, on servers not tried yet if there are any.
     pub retries: u32,
     /// What happens to the connections of a server that went down.
     pub on_down: OnDown,

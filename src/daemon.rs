@@ -526,7 +526,8 @@ impl Control {
         for pool in &self.registry.pools {
             for (server, state) in pool.servers.iter().zip(pool.snapshot(now)) {
                 tracing::info!(
-                    pool = %pool.config.name, server = %server.config.name, state = ?state.state,
+                    pool = %pool.config.name, server = %server.config.name,
+                    state = state.state.name(),
                     open = state.open, total = state.leased_total,
                     since_s = now.duration_since(state.since).as_secs(), "server"
                 );

@@ -14,14 +14,35 @@
 //!                 -> relay.both_ways -> account.close   (exactly once, whatever happened)
 //! ```
 //!
+//! [`proxy`] tells it in six steps, [`proxy::account`] knows all endings.
+//!
 //! # Threads
 //!
 //! `worker-N` threads each run one current-thread runtime with sockets of their own
-//! (SO_REUSEPORT) and own every connection they accept. The main thread, `control`, runs signals,
-//! the admin socket and the health checks. They meet in [`pool::Pool`] (a short lock per
-//! connection, never per byte) and in [`stats::WorkerCounters`] (one writer each, added up
-//! when asked).
-//! Only [`daemon`] knows everything.
+//! (SO_REUSEPORT) and own every connection they accept. The main thread runs signals, the admin
+//! socket, the health checks and systemd's watchdog. `log` writes what the others queue, so that
+//! nobody waits for a log. They meet in [`pool::Pool`] (a short lock per connection, never per
+//! byte) and in [`stats::WorkerCounters`] (one writer each, added up when asked).
+//!
+//! # Where things are
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`cli`] | the command line, one file per subcommand |
+//! | [`config`] | from the text of the file to [`config::Config`], or to all its problems |
+//! | [`daemon`] | everything: it builds, starts and stops the rest |
+//! | [`lifecycle`] | signals, and what systemd wants to hear |
+//! | [`proxy`] | the life of a connection: accept, admit, choose, dial, relay, account |
+//! | [`pool`] | the servers, how to choose among them, and who waits for them |
+//! | [`health`] | the checks, and when their results take a server out or back in |
+//! | [`amqp`] | AMQP 0-9-1 as bytes, for the health check and the demo |
+//! | [`stats`] | counters, and the [`stats::snapshot::Snapshot`] that every report is made from |
+//! | [`admin`] | the stats socket, in HAProxy's words |
+//! | [`logging`] | events as text, JSON or journal fields |
+//! | [`sys`] | the system calls that no library has; the only `unsafe` |
+//!
+//! Many files are *pure*: no IO, no clock, no runtime, no logging, no randomness; time, bytes and
+//! random numbers come in as arguments. `tests/tidy.rs` lists them and keeps them so.
 //!
 //! # What must never break
 //!

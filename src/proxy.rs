@@ -1,7 +1,8 @@
 //! The life of a connection.
 //!
 //! 1. A worker's listener accepts it, or leaves it in the kernel's backlog while a limit is hit.
-//! 2. The allow and deny lists are asked; a PROXY header is read if the listener expects one.
+//! 2. A PROXY header is read if the listener expects one; then the allow and deny lists are asked
+//!    about the client that it names.
 //! 3. The pool chooses a server and hands out a lease; if all are full the connection waits.
 //! 4. The server is dialled; if it refuses, another one is tried.
 //! 5. Bytes are relayed both ways until both directions have ended, or one was reset.

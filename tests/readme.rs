@@ -49,13 +49,17 @@ fn every_ending_is_explained() {
             cause.name()
         );
     }
-    for (during, code) in [(During::Connecting, "CC"), (During::Choosing, "CQ")] {
-        let ending = Ending {
-            cause: Cause::ClientReset,
-            during,
-        };
-        assert_eq!(ending.haproxy_code(), code);
-        assert!(row(&text, "client-reset")[2].contains(&format!("`{code}`")));
+    // A client may also leave before it is relayed.
+    for cause in [Cause::ClientReset, Cause::ClientVanished] {
+        let cells = row(&text, cause.name());
+        for during in [During::Admitting, During::Choosing, During::Connecting] {
+            let code = Ending { cause, during }.haproxy_code();
+            assert!(
+                cells[2].contains(&format!("`{code}`")),
+                "{code} of {}",
+                cause.name()
+            );
+        }
     }
 }
 

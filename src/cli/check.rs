@@ -8,9 +8,11 @@ use crate::config::{self, Config, Problems};
 
 /// Options of `warren check`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit code: 0 the file is good, 1 it has warnings and they are denied, 78 it cannot be used.")]
 pub struct Options {
     /// Configuration file
-    #[arg(short, long, default_value = super::DEFAULT_CONFIG)]
+    #[arg(short, long, value_name = "FILE", default_value = super::DEFAULT_CONFIG)]
     pub config: PathBuf,
     /// Exit with 1 when there are warnings
     #[arg(long)]

@@ -8,9 +8,7 @@
 //!
 //! `story` says what happens when; `screen` shows it; `summary` judges it.
 
-use std::error::Error;
-
-use super::exit;
+use super::{exit, with_causes};
 use story::DemoError;
 
 mod broker;
@@ -54,22 +52,11 @@ pub fn main(options: &Options) -> u8 {
         Ok(true) => exit::GOOD,
         Ok(false) => exit::FAILED,
         Err(error) => {
-            eprintln!("warren: {}", describe(&error));
+            eprintln!("warren: {}", with_causes(&error));
             match error {
                 DemoError::Broker(_) => exit::UNAVAILABLE,
                 DemoError::Start(_) | DemoError::Thread(_) => exit::FAILED,
             }
         }
     }
-}
-
-/// The error with its causes, in one line.
-fn describe(error: &DemoError) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line
 }

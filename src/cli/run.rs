@@ -1,11 +1,10 @@
 //! `warren run`: the daemon in the foreground.
 
-use std::error::Error;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::exit;
+use super::{exit, with_causes};
 use crate::daemon::{self, StartError};
 use crate::{config, logging};
 
@@ -23,7 +22,7 @@ pub fn main(path: &Path) -> u8 {
     let logging = match logging::init(&config.log) {
         Ok(logging) => logging,
         Err(error) => {
-            eprintln!("warren: {error}");
+            eprintln!("warren: {}", with_causes(&error));
             return exit::FAILED;
         }
     };
@@ -41,14 +40,9 @@ pub fn main(path: &Path) -> u8 {
     }
 }
 
-/// The error with its causes, in one line.
+/// The error with its causes and, where it helps, what is missing.
 fn describe(error: &StartError) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
+    let mut line = with_causes(error);
     if exit_code(error) == exit::NO_PERMISSION {
         line.push_str(" (ports below 1024 need CAP_NET_BIND_SERVICE)");
     }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::exit;
+use super::{exit, with_causes};
 use crate::stats::snapshot::Snapshot;
 
 mod screen;
@@ -26,7 +26,7 @@ Exit code: 0 all is well, 1 the daemon cannot be reached, 2 a server is down or 
 pool has no usable server, or the daemon is stopping.")]
 pub struct Options {
     /// The daemon's admin socket
-    #[arg(long, default_value = super::DEFAULT_SOCKET)]
+    #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
     pub socket: PathBuf,
     /// Print JSON for programs
     #[arg(long)]
@@ -96,15 +96,9 @@ fn colours() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// The error, the socket and the reason in one line.
+/// The socket and the error with its causes, in one line.
 fn explain(error: &StatusError, socket: &Path) -> String {
-    use std::error::Error;
-    let mut text = format!("{}: {error}", socket.display());
-    if let Some(source) = error.source() {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-    }
-    text
+    format!("{}: {}", socket.display(), with_causes(error))
 }
 
 fn ask(socket: &Path) -> Result<Vec<u8>, StatusError> {

@@ -41,12 +41,13 @@ pub struct Outside<'a> {
 #[must_use]
 pub fn resolve(file: &File, outside: &Outside<'_>, problems: &mut Problems) -> Option<Config> {
     for router in names(&file.vrrp) {
-        problems.push(not_yet(&format!("vrrp.{}", router.name)).at(router.at.clone(), "here"));
+        let path = format!("vrrp.{}", router.name);
+        problems.push(no_vrrp_yet(&path).at(router.at.clone(), "here"));
     }
     if let Some(vrrp) = file.vrrp.given()
         && vrrp.value.is_empty()
     {
-        problems.push(not_yet("vrrp").at(vrrp.key.clone(), "here"));
+        problems.push(no_vrrp_yet("vrrp").at(vrrp.key.clone(), "here"));
     }
     let nothing = (
         file::Global::default(),
@@ -92,6 +93,11 @@ fn names<T>(key: &Key<Vec<Named<T>>>) -> &[Named<T>] {
 
 fn not_yet(path: &str) -> Problem {
     Problem::error("E0113", format!("`{path}` is not yet supported"))
+}
+
+fn no_vrrp_yet(path: &str) -> Problem {
+    not_yet(path)
+        .help("leave it out; keepalived can hold the virtual address that a listener binds")
 }
 
 /// Notes that the file lacks something, unless it may only have been misunderstood.

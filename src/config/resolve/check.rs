@@ -55,9 +55,12 @@ fn warn_of_late(pool: &file::Pool, check: &Check, problems: &mut Problems) {
     {
         let noticed = duration_text(noticed);
         problems.push(
-            Problem::warning("W0207", "a dead server keeps getting connections for long")
-                .at(given.key.clone(), format!("noticed after up to {noticed}"))
-                .help("that is `fall` x (`interval` + `timeout`); make one of them smaller"),
+            Problem::warning(
+                "W0207",
+                "a dead server keeps getting connections for a long time",
+            )
+            .at(given.key.clone(), format!("noticed after up to {noticed}"))
+            .help("that is `fall` x (`interval` + `timeout`); make one of them smaller"),
         );
     }
 }
