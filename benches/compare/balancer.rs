@@ -16,8 +16,8 @@ use crate::process::Guarded;
 pub(crate) enum Contender {
     Warren,
     Haproxy,
-    /// HAProxy told to splice from the first byte on. With `option splice-auto`, which leaves it the
-    /// choice, strace saw it copy every byte of these streams.
+    /// HAProxy told to splice from the first byte on. With `option splice-auto`, which leaves it
+    /// the choice, strace saw it copy every byte of these streams.
     HaproxySplice,
 }
 
