@@ -14,11 +14,12 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     pub(crate) cpus: usize,
     pub(crate) cpu_model: String,
+    pub(crate) network: String,
     pub(crate) versions: [String; 2],
 }
 
 impl Machine {
-    pub(crate) fn read(programs: &Programs) -> Result<Self, Failure> {
+    pub(crate) fn read(programs: &Programs, network: String) -> Result<Self, Failure> {
         let cpus = read(Path::new("/proc/cpuinfo"))?;
         let field = |name: &str| {
             cpus.lines()
@@ -35,6 +36,7 @@ impl Machine {
             cpu_model: field("model name")
                 .pop()
                 .unwrap_or_else(|| "unknown model".into()),
+            network,
             versions: programs.versions.clone(),
         })
     }

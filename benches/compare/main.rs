@@ -22,6 +22,7 @@ mod failure;
 mod load;
 mod machine;
 mod measure;
+mod network;
 mod process;
 mod report;
 mod rows;
@@ -106,7 +107,7 @@ fn compare(arguments: &Arguments) -> Result<(), Failure> {
     let settings = Settings::new(arguments.quick, arguments.rounds);
     machine::allow_descriptors(rows.iter().map(Row::descriptors).max().unwrap_or(0))?;
     let programs = Programs::find(arguments.warren.clone())?;
-    let machine = Machine::read(&programs)?;
+    let machine = Machine::read(&programs, network::isolate()?)?;
     let results = measure::all(&rows, &settings, &programs)?;
     report::print(&machine, &settings, &results);
     match &arguments.json {

@@ -88,11 +88,12 @@ pub(crate) fn print(machine: &Machine, settings: &Settings, results: &[Measured]
 
 fn summary(machine: &Machine, settings: &Settings) -> String {
     format!(
-        "Linux {}, {} x {}\n{}\n{}\neach balancer with one thread; echo rows {} s, bulk rows \
-         {} GB, short rows {} connections",
+        "Linux {}, {} x {}, {}\n{}\n{}\neach balancer with one thread; echo rows {} s, bulk \
+         rows {} GB, short rows {} connections",
         machine.kernel,
         machine.cpus,
         machine.cpu_model,
+        machine.network,
         machine.versions[0],
         machine.versions[1],
         settings.echo.as_secs_f64(),
