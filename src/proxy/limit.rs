@@ -11,12 +11,17 @@ use tokio::sync::Notify;
 
 use crate::stats::Registry;
 
+/// At most one complaint about accepting per this time; the rest is only counted.
+const COMPLAIN: Duration = Duration::from_secs(1);
+
 /// The limits of all listeners, shared by all workers.
 pub(super) struct Limits {
     registry: Arc<Registry>,
     waiting: AtomicU32,
     freed: Notify,
     rates: Box<[Rate]>,
+    /// When the next complaint about accepting may be logged, in milliseconds since the start.
+    complaint_due: AtomicU64,
 }
 
 /// The right to hold one connection; dropping it gives it back.
@@ -38,7 +43,18 @@ impl Limits {
             waiting: AtomicU32::new(0),
             freed: Notify::new(),
             rates,
+            complaint_due: AtomicU64::new(0),
         }
+    }
+
+    /// Whether a failure to accept may be logged now: once per [`COMPLAIN`], all workers together.
+    pub(super) fn may_complain(&self) -> bool {
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let now = milliseconds(self.registry.started.elapsed());
+        let next = |due| (now >= due).then(|| now.saturating_add(milliseconds(COMPLAIN)));
+        self.complaint_due
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            .is_ok()
     }
 
     /// A slot of the listener, unless its limit or the common one is reached.

@@ -10,7 +10,7 @@ use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
 use tokio::runtime::{Builder, LocalOptions};
@@ -27,8 +27,6 @@ use crate::stats::{Registry, WorkerCounters};
 
 /// How often a worker looks after its connections: idle timeouts, unseen resets, quiet pipes.
 const SWEEP: Duration = Duration::from_secs(1);
-/// At most one complaint about accepting per this time; the rest is only counted.
-const COMPLAIN: Duration = Duration::from_secs(1);
 
 /// How far the process is on its way down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,7 +85,6 @@ pub(super) struct Worker {
     pub(super) tick: Cell<u32>,
     monitors: Arc<[Monitors]>,
     random: Cell<u64>,
-    complained: Cell<Option<Instant>>,
 }
 
 /// Starts worker `index` with one socket per listener address: `(listener, socket)`.
@@ -133,7 +130,6 @@ impl Worker {
             tick: Cell::new(0),
             monitors: Arc::clone(&shared.monitors),
             random: Cell::new(seed(index)),
-            complained: Cell::new(None),
         }
     }
 
@@ -221,13 +217,7 @@ impl Worker {
 
     /// Logs a failure to accept, unless one was logged a moment ago; the counters have them all.
     pub(super) fn complain(&self, what: fmt::Arguments<'_>) {
-        let now = Instant::now();
-        if self
-            .complained
-            .get()
-            .is_none_or(|last| now - last >= COMPLAIN)
-        {
-            self.complained.set(Some(now));
+        if self.limits.may_complain() {
             tracing::error!("{what}");
         }
     }
