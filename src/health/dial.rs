@@ -93,15 +93,9 @@ pub(super) fn reset_on_drop(stream: &TcpStream) {
 fn refused(error: &io::Error) -> CheckResult {
     let code = match error.raw_os_error().map(Errno::from_raw) {
         Some(
-            Errno::EMFILE
-            | Errno::ENFILE
-            | Errno::ENOBUFS
-            | Errno::ENOMEM
-            | Errno::EADDRNOTAVAIL
-            | Errno::EAFNOSUPPORT
-            | Errno::EACCES
-            | Errno::EPERM,
-        ) => CheckCode::SocketError,
+            Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM | Errno::EADDRNOTAVAIL,
+        ) => CheckCode::Shortage,
+        Some(Errno::EAFNOSUPPORT | Errno::EACCES | Errno::EPERM) => CheckCode::SocketError,
         Some(Errno::ETIMEDOUT) => CheckCode::L4Timeout,
         _ => CheckCode::L4Connection,
     };

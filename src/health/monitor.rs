@@ -248,8 +248,14 @@ impl Monitor {
         watched
     }
 
+    /// A shortage of this host changes nothing: a server taken for dead because we could not ask
+    /// would lose all its connections.
     fn observe(&mut self, result: CheckResult) {
-        let health = self.verdict.observe(result.code.passed());
+        let health = if result.code == CheckCode::Shortage {
+            None
+        } else {
+            self.verdict.observe(result.code.passed())
+        };
         self.tell(result, health, false);
     }
 

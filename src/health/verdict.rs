@@ -49,8 +49,10 @@ impl CheckResult {
 pub enum CheckCode {
     /// No check has ended yet.
     Init,
-    /// A socket could not be made here.
+    /// A socket could not be made here, or there is no address to connect it to.
     SocketError,
+    /// This host had no descriptor, port or memory left: nothing is known of the server.
+    Shortage,
     /// TCP handshake passed and nothing more was asked.
     L4Ok,
     /// TCP handshake did not end in time.
@@ -73,7 +75,7 @@ impl CheckCode {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Init => "INI",
-            Self::SocketError => "SOCKERR",
+            Self::SocketError | Self::Shortage => "SOCKERR",
             Self::L4Ok => "L4OK",
             Self::L4Timeout => "L4TOUT",
             Self::L4Connection => "L4CON",

@@ -53,7 +53,7 @@ impl Monitor {
             let session = match self.log_in(&login).await {
                 Ok(session) => session,
                 Err(result) => {
-                    match forced.take() {
+                    match forced.take_if(|_| result.code != CheckCode::Shortage) {
                         Some(forced) => self.let_go(forced),
                         None => self.observe(result),
                     }
