@@ -3,7 +3,7 @@
 //! A direction is in one of three phases. *Copying*: bytes go from one socket to the other through
 //! the worker's one buffer, so that an idle connection owns none; what the other socket does not
 //! take at once is kept aside, and nothing more is read until it has gone. *Splicing*: a direction
-//! that filled the buffer several times in a row is a stream and moves through a kernel pipe,
+//! that read much several times in a row is a stream and moves through a kernel pipe,
 //! until it falls quiet. *Ended*: the FIN has been passed on after the last byte.
 //!
 //! Counts live in the [`Connection`], outside the future, so that an account is right however the
@@ -14,6 +14,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use nix::libc::ECONNRESET;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -25,9 +26,12 @@ use super::pipe::{Pipe, PipePool};
 const WAKE_BUDGET: usize = 256 * 1024;
 /// A stream moves more per wake: its bytes do not pass through the processor.
 const SPLICE_BUDGET: usize = 4 * 1024 * 1024;
-/// Reads in a row that filled the whole buffer make a stream.
+/// What a single read or splice of a stream moves at least. One full segment of loopback is a few
+/// bytes shorter than the buffer, so the whole buffer would be too much to ask.
+const MUCH: usize = Scratch::BUFFER / 2;
+/// Reads of so much in a row make a stream.
 const STREAK_TO_SPLICE: u8 = 4;
-/// Splices in a row that moved less than a buffer end it.
+/// Splices of less in a row end it.
 const STREAK_TO_COPY: u8 = 16;
 
 /// What a worker's relays share.
@@ -79,6 +83,8 @@ struct Direction {
     pending: Option<Box<Pending>>,
     /// The source has sent its FIN.
     finished: bool,
+    /// The source has had our FIN: the other direction has ended.
+    answered: bool,
     /// Full reads in a row while copying, small ones in a row while splicing.
     streak: u8,
 }
@@ -125,10 +131,12 @@ impl Relay {
         if let Some(cause) = connection.order(client, Some(server)) {
             return Poll::Ready(cause);
         }
+        self.to_server.answered = self.to_client.has_ended();
         let mut moved = Moved::default();
         let up = self
             .to_server
             .poll(cx, client, server, connection, &mut moved.to_server);
+        self.to_client.answered = self.to_server.has_ended();
         let down = self
             .to_client
             .poll(cx, server, client, connection, &mut moved.to_client);
@@ -166,7 +174,7 @@ impl Relay {
     fn is_half_closed(&self) -> bool {
         [&self.to_server, &self.to_client]
             .iter()
-            .any(|d| matches!(d.phase, Phase::Ended))
+            .any(|direction| direction.has_ended())
     }
 
     fn is_splicing(&self) -> bool {
@@ -195,8 +203,24 @@ impl Direction {
             phase: Phase::Copying,
             pending,
             finished: false,
+            answered: false,
             streak: 0,
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+
+    /// The source has nothing more to read: by its FIN, or by a reset whose error the kernel no
+    /// longer has. A socket that was reset has no peer any more; one with a FIN still has. Once we
+    /// have sent a FIN of our own both look alike.
+    fn finish(&mut self, source: &TcpStream) -> Result<(), Failure> {
+        if !self.answered && source.peer_addr().is_err() {
+            return Err(self.source_failed(io::Error::from_raw_os_error(ECONNRESET)));
+        }
+        self.finished = true;
+        Ok(())
     }
 
     /// Whether bytes wait for the sink, so that the source is not being read.
@@ -205,6 +229,16 @@ impl Direction {
             Phase::Copying => self.pending.is_some(),
             Phase::Splicing(pipe) => pipe.filled > 0,
             Phase::Ended => false,
+        }
+    }
+
+    /// Moves to splice if the direction has proved to be a stream. Nothing is pending then.
+    fn enter_splice(&mut self, pipes: &PipePool) {
+        if matches!(self.phase, Phase::Copying) && self.streak >= STREAK_TO_SPLICE {
+            self.streak = 0;
+            if let Some(pipe) = pipes.take() {
+                self.phase = Phase::Splicing(pipe);
+            }
         }
     }
 
@@ -245,6 +279,7 @@ impl Direction {
                 self.phase = Phase::Ended;
                 continue;
             }
+            self.enter_splice(&scratch.pipes);
             if matches!(self.phase, Phase::Copying) {
                 ready!(self.poll_copy(cx, source, sink, scratch, moved))?;
             } else {
@@ -300,15 +335,15 @@ impl Direction {
         moved: &mut u64,
     ) -> Poll<Result<(), Failure>> {
         let mut buffer = scratch.buffer.borrow_mut();
-        let capacity = buffer.len();
         let mut read = ReadBuf::new(&mut buffer);
-        ready!(Pin::new(source).poll_read(cx, &mut read)).map_err(|e| self.source_failed(e))?;
+        ready!(Pin::new(&mut *source).poll_read(cx, &mut read))
+            .map_err(|e| self.source_failed(e))?;
         let bytes = read.filled();
         if bytes.is_empty() {
-            self.finished = true;
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(self.finish(source));
         }
-        self.streak = if bytes.len() == capacity {
+        let is_much = bytes.len() >= MUCH;
+        self.streak = if is_much {
             self.streak.saturating_add(1)
         } else {
             0
@@ -328,14 +363,6 @@ impl Direction {
             }
         }
         *moved += sent as u64;
-        if self.streak >= STREAK_TO_SPLICE {
-            self.streak = 0;
-            if self.pending.is_none()
-                && let Some(pipe) = scratch.pipes.take()
-            {
-                self.phase = Phase::Splicing(pipe);
-            }
-        }
         Poll::Ready(Ok(()))
     }
 
@@ -353,8 +380,8 @@ impl Direction {
         let side = self.from;
         ready!(source.poll_read_ready(cx)).map_err(|error| Failure { side, error })?;
         match source.try_io(Interest::READABLE, || pipe.fill_from(source)) {
-            Ok(0) => self.finished = true,
-            Ok(count) if count >= Scratch::BUFFER => self.streak = 0,
+            Ok(0) => self.finish(source)?,
+            Ok(count) if count >= MUCH => self.streak = 0,
             Ok(_) => self.streak += 1,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if self.streak >= STREAK_TO_COPY {
@@ -399,7 +426,7 @@ impl Failure {
 
 /// The name of what a failed system call on one side means.
 pub(super) fn cause_of(side: Side, error: &io::Error) -> Cause {
-    use nix::libc::{ECONNRESET, EHOSTUNREACH, ENETUNREACH, EPIPE, ETIMEDOUT};
+    use nix::libc::{EHOSTUNREACH, ENETUNREACH, EPIPE, ETIMEDOUT};
     match (error.raw_os_error(), side) {
         (Some(ECONNRESET | EPIPE), Side::Client) => Cause::ClientReset,
         (Some(ECONNRESET | EPIPE), Side::Server) => Cause::ServerReset,

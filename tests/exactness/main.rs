@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, LocalOptions};
 
 mod actor;
@@ -140,7 +140,13 @@ fn exact(traffic: Traffic, count: u64, together: usize) -> u64 {
         .enable_all()
         .build_local(LocalOptions::default());
     runtime.unwrap().block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = traffic.receive_buffer {
+            // Accepted sockets inherit it.
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1024).unwrap();
         let warren = Warren::start(listener.local_addr().unwrap());
         // The connection that found warren ready.
         let (probe, _) = listener.accept().await.unwrap();
@@ -165,10 +171,12 @@ fn exact(traffic: Traffic, count: u64, together: usize) -> u64 {
 #[test]
 fn messages_are_exact_on_the_copy_path() {
     let traffic = Traffic {
-        length: 200_000,
+        // Less than it takes to prove to be a stream.
+        length: 100_000,
         write: 8_000,
         pause_every: 10,
         resets: true,
+        receive_buffer: None,
     };
     let spliced = exact(traffic, 600, 300);
     assert_eq!(spliced, 0, "messages must not go through splice");
@@ -181,6 +189,7 @@ fn large_and_small_writes_are_exact() {
         write: 300_000,
         pause_every: 50,
         resets: true,
+        receive_buffer: Some(4096),
     };
     exact(traffic, 200, 60);
 }
@@ -192,6 +201,7 @@ fn streams_are_exact_on_the_splice_path() {
         write: 1_000_000,
         pause_every: 0,
         resets: true,
+        receive_buffer: None,
     };
     let spliced = exact(traffic, 24, 6);
     assert!(spliced > 100_000_000, "only {spliced} bytes were spliced");

@@ -26,6 +26,9 @@ pub(crate) struct Traffic {
     pub(crate) pause_every: u64,
     /// Whether some connections end by a reset.
     pub(crate) resets: bool,
+    /// Receive buffers of both ends in bytes; `None`: the kernel's choice. Small ones make warren's
+    /// writes fall short again and again.
+    pub(crate) receive_buffer: Option<u32>,
 }
 
 /// One connection.
