@@ -122,8 +122,8 @@ async fn play(scene: Scene, plan: Plan, mut stream: TcpStream, is_client: bool) 
         Some(false) => {
             let sent = send(writer, out, sends, plan, is_client, false);
             let (sent, received) = tokio::join!(sent, until_over(reader, into, receives));
-            // The kernel tells of a reset once, to our writing or to our reading, and now and then to
-            // neither; but a socket that was reset has no peer any more.
+            // The kernel tells of a reset once, to our writing or to our reading, and now and
+            // then to neither; but a socket that was reset has no peer any more.
             let told = |kind| {
                 matches!(
                     kind,
