@@ -27,8 +27,12 @@ pub(super) async fn admit(connection: &Connection, client: &TcpStream) -> Result
         let header = connection.unless_ordered(client, header).await?;
         match header.map_err(|_elapsed| Cause::ProxyHeaderTimeout)?? {
             // An IPv4 client is one, also in IPv6 clothes: the lists name it as IPv4.
-            Header::Proxied { source, .. } => {
-                connection.set_peer(SocketAddr::new(source.ip().to_canonical(), source.port()));
+            Header::Proxied {
+                source,
+                destination,
+            } => {
+                let canonical = |a: SocketAddr| SocketAddr::new(a.ip().to_canonical(), a.port());
+                connection.set_ends(canonical(source), canonical(destination));
             }
             Header::Local => {}
         }

@@ -41,6 +41,8 @@ pub(super) struct Connection {
     worker: Rc<Worker>,
     listener: usize,
     client: Cell<SocketAddr>,
+    /// Whom the client connected to, as a PROXY header gave it.
+    destination: Cell<Option<SocketAddr>>,
     during: Cell<During>,
     lease: RefCell<Option<Lease>>,
     /// Id of the server used last.
@@ -77,6 +79,7 @@ pub(super) fn spawn(
         worker: Rc::clone(worker),
         listener,
         client: Cell::new(peer),
+        destination: Cell::new(None),
         during: Cell::new(During::Admitting),
         lease: RefCell::new(None),
         server: Cell::new(None),
@@ -262,7 +265,8 @@ async fn dial(
     let greet = |fallback| match greeting {
         SendProxy::Off => Vec::new(),
         SendProxy::V1 | SendProxy::V2 => {
-            let destination = client.local_addr().unwrap_or(fallback);
+            let ours = || client.local_addr().unwrap_or(fallback);
+            let destination = connection.destination.get().unwrap_or_else(ours);
             proxy_protocol::encode(greeting, source, destination)
         }
     };
@@ -287,9 +291,10 @@ impl Connection {
         self.client.get()
     }
 
-    /// The client's address as a PROXY header gave it.
-    pub(super) fn set_peer(&self, peer: SocketAddr) {
+    /// The client's address, and the one it connected to, as a PROXY header gave them.
+    pub(super) fn set_ends(&self, peer: SocketAddr, destination: SocketAddr) {
         self.client.set(peer);
+        self.destination.set(Some(destination));
     }
 
     /// Counts a connection that got no server, for `cause`.
