@@ -9,7 +9,7 @@
 //! Counts live in the [`Connection`], outside the future, so that an account is right however the
 //! relay ends.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -100,7 +100,7 @@ pub(super) struct Relay {
     to_server: Direction,
     to_client: Direction,
     /// The side whose FIN came first.
-    first: Cell<Option<Side>>,
+    first: Option<Side>,
 }
 
 impl Relay {
@@ -115,7 +115,7 @@ impl Relay {
         Self {
             to_server: Direction::new(Side::Client, pending),
             to_client: Direction::new(Side::Server, None),
-            first: Cell::new(None),
+            first: None,
         }
     }
 
@@ -147,18 +147,18 @@ impl Relay {
         connection
             .watched
             .set(self.is_stalled() || self.is_splicing() || self.is_half_closed());
-        if self.first.get().is_none() {
+        if self.first.is_none() {
             if self.to_server.finished {
-                self.first.set(Some(Side::Client));
+                self.first = Some(Side::Client);
             } else if self.to_client.finished {
-                self.first.set(Some(Side::Server));
+                self.first = Some(Side::Server);
             }
         }
         match (up, down) {
             (Poll::Ready(Err(failure)), _) | (_, Poll::Ready(Err(failure))) => {
                 Poll::Ready(failure.cause())
             }
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(match self.first.get() {
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(match self.first {
                 Some(Side::Server) => Cause::ServerClosed,
                 Some(Side::Client) | None => Cause::ClientClosed,
             }),
