@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::health::verdict::CheckResult;
 
 /// What the health check says.
@@ -16,7 +18,8 @@ pub enum Health {
 }
 
 /// What the operator says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Admin {
     /// Use it when it is healthy.
     Ready,
@@ -26,14 +29,19 @@ pub enum Admin {
     Maint,
 }
 
-/// What both together mean, in the words of logs and status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
+/// What both together mean, in the words of logs, status and JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum State {
+    /// Not checked yet; takes no connections.
     Unknown,
+    /// In rotation.
     Up,
+    /// Its check fails.
     Down,
+    /// No new connections, by an operator.
     Drain,
+    /// No new connections and no checks, by an operator.
     Maint,
 }
 

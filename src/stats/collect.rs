@@ -9,13 +9,13 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use super::history::{Flow, History, PoolSample, Sample};
 use super::snapshot::{
-    AdminState, AverageTimes, CheckStatus, EndingCount, Identity, Latency, Level, ListenerSnapshot,
-    Percentiles, Pipes, PoolSnapshot, ServerState, ServerStatus, Snapshot,
+    AverageTimes, CheckStatus, EndingCount, Identity, Latency, Level, ListenerSnapshot,
+    Percentiles, Pipes, PoolSnapshot, ServerStatus, Snapshot,
 };
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
 use super::{Averages, Latencies, Registry, WorkerCounters};
 use crate::config::{self, Balance, CheckKind, Host};
-use crate::pool::server::{Admin, CheckRecord, Health, ServerSnapshot, State};
+use crate::pool::server::{CheckRecord, Health, ServerSnapshot, State};
 use crate::pool::{Pool, Server};
 use crate::proxy::account::Cause;
 
@@ -315,23 +315,13 @@ fn server_status(
         },
         port: config.address.port,
         address: state.address,
-        state: match state.state {
-            State::Unknown => ServerState::Unknown,
-            State::Up => ServerState::Up,
-            State::Down => ServerState::Down,
-            State::Drain => ServerState::Drain,
-            State::Maint => ServerState::Maint,
-        },
+        state: state.state,
         healthy: match state.health {
             Health::Unknown => None,
             Health::Up => Some(true),
             Health::Down => Some(false),
         },
-        admin: match state.admin {
-            Admin::Ready => AdminState::Ready,
-            Admin::Drain => AdminState::Drain,
-            Admin::Maint => AdminState::Maint,
-        },
+        admin: state.admin,
         since_ms: since(state.since, now),
         backup: config.backup,
         configured_weight: config.weight,

@@ -3,11 +3,10 @@
 //! The columns that HAProxy leaves empty for a kind of row are empty here, those it prints as 0
 //! are 0. Where warren has no such thing the value is the 0 of an HAProxy that does not use it.
 
-use super::snapshot::{
-    AdminState, AverageTimes, ListenerSnapshot, PoolSnapshot, ServerState, ServerStatus, Snapshot,
-};
+use super::snapshot::{AverageTimes, ListenerSnapshot, PoolSnapshot, ServerStatus, Snapshot};
 use super::totals::ServerTotals;
 use super::words::check_word;
+use crate::pool::server::{Admin, State};
 
 mod row;
 
@@ -44,8 +43,8 @@ impl Filter {
     }
 
     fn hides(&self, server: &ServerStatus, sid: usize) -> bool {
-        let maint = server.state == ServerState::Maint;
-        let stopped = matches!(server.state, ServerState::Down | ServerState::Unknown) || maint;
+        let maint = server.state == State::Maint;
+        let stopped = matches!(server.state, State::Down | State::Unknown) || maint;
         !matches(self.sid, sid) || (self.no_maint && maint) || (self.up && stopped)
     }
 }
@@ -213,7 +212,7 @@ fn check(row: &mut Row, pool: &PoolSnapshot, server: &ServerStatus) {
         "chkdown" = server.downs,
         "downtime" = server.downtime_ms / 1000,
     );
-    if server.admin == AdminState::Maint {
+    if server.admin == Admin::Maint {
         return;
     }
     let word = check_word(server.check.as_ref().map_or("INI", |check| &check.code));
@@ -244,12 +243,12 @@ fn status(pool: &PoolSnapshot, server: &ServerStatus) -> String {
     let failing = (pool.checked && server.check.is_some() && score < top)
         .then(|| (score + 1).saturating_sub(pool.rise));
     match (server.admin, server.healthy) {
-        (AdminState::Maint, _) => "MAINT".to_owned(),
+        (Admin::Maint, _) => "MAINT".to_owned(),
         (_, Some(false) | None) if score > 0 => format!("DOWN {score}/{}", pool.rise),
         (_, Some(false) | None) => "DOWN".to_owned(),
-        (AdminState::Drain, Some(true)) => going_down("DRAIN", failing, pool.fall),
-        (AdminState::Ready, Some(true)) if pool.checked => going_down("UP", failing, pool.fall),
-        (AdminState::Ready, Some(true)) => "no check".to_owned(),
+        (Admin::Drain, Some(true)) => going_down("DRAIN", failing, pool.fall),
+        (Admin::Ready, Some(true)) if pool.checked => going_down("UP", failing, pool.fall),
+        (Admin::Ready, Some(true)) => "no check".to_owned(),
     }
 }
 
@@ -324,6 +323,6 @@ fn backend_status(pool: &PoolSnapshot, filter: &Filter) -> String {
         return word.to_owned();
     }
     let up = pool.servers.iter();
-    let up = up.filter(|server| server.admin != AdminState::Maint && server.healthy == Some(true));
+    let up = up.filter(|server| server.admin != Admin::Maint && server.healthy == Some(true));
     format!("{word} ({}/{})", up.count(), pool.servers.len())
 }

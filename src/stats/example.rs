@@ -3,6 +3,7 @@
 use super::history::Rate;
 use super::snapshot::*;
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
+use crate::pool::server::{Admin, State};
 
 /// Compares with `src/stats/expected/NAME`; with UPDATE_EXPECTED=1 in the environment it stores
 /// `actual` there, to be read before it is committed.
@@ -136,11 +137,11 @@ fn rabbit() -> PoolSnapshot {
 
 /// One in each state.
 fn rabbit_servers() -> Vec<ServerStatus> {
-    let mut slow = server("rabbit-2", ServerState::Up, "192.0.2.22:5672", 601);
+    let mut slow = server("rabbit-2", State::Up, "192.0.2.22:5672", 601);
     slow.effective_weight = 35;
     slow.open.limit = 5000;
     slow.check = Some(check("L7OK", true, None, "logged in to RabbitMQ 3.10.8", 3));
-    let mut down = server("rabbit-3", ServerState::Down, "192.0.2.23:5672", 0);
+    let mut down = server("rabbit-3", State::Down, "192.0.2.23:5672", 0);
     down.check = Some(check(
         "L7STS",
         false,
@@ -149,23 +150,23 @@ fn rabbit_servers() -> Vec<ServerStatus> {
         0,
     ));
     (down.checks_failed, down.downs, down.downtime_ms) = (3, 1, 65_000);
-    let mut rising = server("rabbit-4", ServerState::Down, "192.0.2.24:5672", 0);
+    let mut rising = server("rabbit-4", State::Down, "192.0.2.24:5672", 0);
     rising.check = Some(check("L7OK", true, None, "logged in to RabbitMQ 3.10.8", 1));
-    let mut drain = server("rabbit-5", ServerState::Drain, "192.0.2.25:5672", 40);
-    drain.admin = AdminState::Drain;
+    let mut drain = server("rabbit-5", State::Drain, "192.0.2.25:5672", 40);
+    drain.admin = Admin::Drain;
     drain.healthy = Some(true);
-    let mut maint = server("rabbit-6", ServerState::Maint, "192.0.2.26:5672", 0);
-    maint.admin = AdminState::Maint;
+    let mut maint = server("rabbit-6", State::Maint, "192.0.2.26:5672", 0);
+    maint.admin = Admin::Maint;
     maint.check = Some(check("L4CON", false, None, "connection refused", 0));
-    let mut named = server("rabbit-7", ServerState::Unknown, "192.0.2.27:5672", 0);
+    let mut named = server("rabbit-7", State::Unknown, "192.0.2.27:5672", 0);
     named.configured = "rabbit-7.example:5672".to_owned();
     named.host_name = Some("rabbit-7.example".to_owned());
     (named.address, named.check) = (None, None);
-    let mut spare = server("spare", ServerState::Up, "[2001:db8::31]:5672", 0);
+    let mut spare = server("spare", State::Up, "[2001:db8::31]:5672", 0);
     spare.backup = true;
     spare.last_session_ms = None;
     vec![
-        server("rabbit-1", ServerState::Up, "192.0.2.21:5672", 563),
+        server("rabbit-1", State::Up, "192.0.2.21:5672", 563),
         slow,
         down,
         rising,
@@ -177,10 +178,10 @@ fn rabbit_servers() -> Vec<ServerStatus> {
 }
 
 fn plain() -> PoolSnapshot {
-    let mut bare = server("n1", ServerState::Up, "127.0.0.1:25679", 0);
+    let mut bare = server("n1", State::Up, "127.0.0.1:25679", 0);
     bare.check = None;
-    let mut maint = server("n2", ServerState::Maint, "127.0.0.1:25680", 0);
-    maint.admin = AdminState::Maint;
+    let mut maint = server("n2", State::Maint, "127.0.0.1:25680", 0);
+    maint.admin = Admin::Maint;
     maint.check = None;
     PoolSnapshot {
         name: "plain".to_owned(),
@@ -210,7 +211,7 @@ fn check(code: &str, passed: bool, reply: Option<u16>, detail: &str, score: u32)
     }
 }
 
-fn server(name: &str, state: ServerState, address: &str, open: u32) -> ServerStatus {
+fn server(name: &str, state: State, address: &str, open: u32) -> ServerStatus {
     ServerStatus {
         name: name.to_owned(),
         configured: address.to_owned(),
@@ -219,11 +220,11 @@ fn server(name: &str, state: ServerState, address: &str, open: u32) -> ServerSta
         address: Some(address.parse().unwrap()),
         state,
         healthy: match state {
-            ServerState::Unknown => None,
-            ServerState::Up => Some(true),
-            ServerState::Down | ServerState::Drain | ServerState::Maint => Some(false),
+            State::Unknown => None,
+            State::Up => Some(true),
+            State::Down | State::Drain | State::Maint => Some(false),
         },
-        admin: AdminState::Ready,
+        admin: Admin::Ready,
         since_ms: 187_000,
         backup: false,
         configured_weight: 100,

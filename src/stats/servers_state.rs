@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::snapshot::{AdminState, PoolSnapshot, ServerStatus, Snapshot};
+use super::snapshot::{PoolSnapshot, ServerStatus, Snapshot};
 use super::words::check_word;
+use crate::pool::server::Admin;
 
 const HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state \
     srv_uweight srv_iweight srv_time_since_last_change srv_check_status srv_check_result \
@@ -54,7 +55,7 @@ fn line(text: &mut String, pool_id: usize, pool: &PoolSnapshot, id: usize, serve
 
 /// 0 stopped, 1 starting (slowly), 2 running.
 fn op_state(server: &ServerStatus) -> u8 {
-    if server.admin == AdminState::Maint || server.healthy != Some(true) {
+    if server.admin == Admin::Maint || server.healthy != Some(true) {
         0
     } else if server.throttle().is_some() {
         1
@@ -66,9 +67,9 @@ fn op_state(server: &ServerStatus) -> u8 {
 /// 1 forced maintenance, 8 forced drain.
 fn admin_mask(server: &ServerStatus) -> u8 {
     match server.admin {
-        AdminState::Ready => 0,
-        AdminState::Drain => 8,
-        AdminState::Maint => 1,
+        Admin::Ready => 0,
+        Admin::Drain => 8,
+        Admin::Maint => 1,
     }
 }
 
@@ -82,7 +83,7 @@ fn last_check(server: &ServerStatus) -> (u8, u8) {
 }
 
 fn check_health(pool: &PoolSnapshot, server: &ServerStatus) -> u32 {
-    if server.admin == AdminState::Maint {
+    if server.admin == Admin::Maint {
         0
     } else if !pool.checked {
         // HAProxy leaves its default rise here.
@@ -96,7 +97,7 @@ fn check_health(pool: &PoolSnapshot, server: &ServerStatus) -> u32 {
 fn check_state(pool: &PoolSnapshot, server: &ServerStatus) -> u8 {
     match (pool.checked, server.admin) {
         (false, _) => 0,
-        (true, AdminState::Maint) => 2 | 4 | 8,
-        (true, AdminState::Ready | AdminState::Drain) => 2 | 4,
+        (true, Admin::Maint) => 2 | 4 | 8,
+        (true, Admin::Ready | Admin::Drain) => 2 | 4,
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::Rate;
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
+use crate::pool::server::{Admin, State};
 
 /// The whole daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,9 +82,9 @@ impl Snapshot {
             }
             for server in &pool.servers {
                 let what = match server.state {
-                    ServerState::Down => "is down",
-                    ServerState::Unknown => "has not been checked yet",
-                    ServerState::Up | ServerState::Drain | ServerState::Maint => continue,
+                    State::Down => "is down",
+                    State::Unknown => "has not been checked yet",
+                    State::Up | State::Drain | State::Maint => continue,
                 };
                 problems.push(format!("server {}/{} {what}", pool.name, server.name));
             }
@@ -248,11 +249,11 @@ pub struct ServerStatus {
     /// Where it listens now; `null` while its name does not resolve.
     pub address: Option<std::net::SocketAddr>,
     /// Health and the operator's will together.
-    pub state: ServerState,
+    pub state: State,
     /// What the check alone says: `null` before the first one.
     pub healthy: Option<bool>,
     /// The operator's will alone.
-    pub admin: AdminState,
+    pub admin: Admin,
     /// How long it is in this state.
     pub since_ms: u64,
     /// Used only when no other server is usable.
@@ -290,55 +291,15 @@ impl ServerStatus {
     /// Whether it takes new connections.
     #[must_use]
     pub fn usable(&self) -> bool {
-        self.state == ServerState::Up && self.effective_weight > 0
+        self.state == State::Up && self.effective_weight > 0
     }
 
     /// Percent of its weight during slow start; `None` outside of it.
     #[must_use]
     pub fn throttle(&self) -> Option<u32> {
-        (self.state == ServerState::Up && self.effective_weight < self.weight)
+        (self.state == State::Up && self.effective_weight < self.weight)
             .then(|| u32::from(self.effective_weight) * 100 / u32::from(self.weight))
     }
-}
-
-/// Health and the operator's will together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ServerState {
-    /// Not checked yet; takes no connections.
-    Unknown,
-    /// In rotation.
-    Up,
-    /// Its check fails.
-    Down,
-    /// No new connections, by an operator.
-    Drain,
-    /// No new connections and no checks, by an operator.
-    Maint,
-}
-
-impl ServerState {
-    /// The word of the status screen and of the JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Up => "up",
-            Self::Down => "down",
-            Self::Drain => "drain",
-            Self::Maint => "maint",
-        }
-    }
-}
-
-/// The operator's will.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum AdminState {
-    Ready,
-    Drain,
-    Maint,
 }
 
 /// The last finished check of a server.

@@ -2,8 +2,9 @@
 
 use super::csv::{self, COLUMNS, Filter};
 use super::example::{assert_expected, snapshot};
-use super::snapshot::{Identity, ServerState};
+use super::snapshot::Identity;
 use super::{Sliding, WorkerCounters, info, servers_state};
+use crate::pool::server::State;
 
 fn field<'a>(row: &'a str, column: &str) -> &'a str {
     let index = COLUMNS.iter().position(|name| *name == column).unwrap();
@@ -107,7 +108,7 @@ fn a_pool_on_its_backup_servers_is_up_with_their_weight() {
     let mut snapshot = snapshot();
     for server in &mut snapshot.pools[0].servers {
         if !server.backup {
-            (server.state, server.healthy) = (ServerState::Down, Some(false));
+            (server.state, server.healthy) = (State::Down, Some(false));
         }
     }
     let backend = |snapshot: &_| {
@@ -126,7 +127,7 @@ fn a_pool_on_its_backup_servers_is_up_with_their_weight() {
     assert_eq!(field(&row, "status"), "UP");
     assert_eq!((field(&row, "act"), field(&row, "bck")), ("0", "1"));
     assert_eq!(field(&row, "weight"), "100");
-    snapshot.pools[0].servers[7].state = ServerState::Down;
+    snapshot.pools[0].servers[7].state = State::Down;
     let row = backend(&snapshot);
     assert_eq!(
         (field(&row, "status"), field(&row, "weight")),
@@ -170,7 +171,7 @@ fn what_an_operator_took_out_is_no_problem_what_fell_out_is() {
     let mut drained = snapshot();
     drained.pools.remove(0);
     assert_eq!(drained.problems().len(), 0);
-    drained.pools[0].servers[0].state = ServerState::Drain;
+    drained.pools[0].servers[0].state = State::Drain;
     assert_eq!(drained.problems(), ["pool plain has no usable server"]);
 }
 

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::table::{Cell, Column, Paint, render as table};
 use super::units::{age, bytes, count, latency};
+use crate::pool::server::{Admin, State};
 use crate::stats::snapshot::{
-    AdminState, CheckStatus, Level, ListenerSnapshot, Percentiles, PoolSnapshot, ServerState,
-    ServerStatus, Snapshot,
+    CheckStatus, Level, ListenerSnapshot, Percentiles, PoolSnapshot, ServerStatus, Snapshot,
 };
 
 /// The whole screen; with colours if they are wanted. IN is what clients sent, OUT what they got,
@@ -192,9 +192,9 @@ fn address(server: &ServerStatus) -> String {
 
 fn state(server: &ServerStatus) -> Cell {
     let paint = match server.state {
-        ServerState::Up => Paint::Green,
-        ServerState::Down => Paint::Red,
-        ServerState::Unknown | ServerState::Drain | ServerState::Maint => Paint::Yellow,
+        State::Up => Paint::Green,
+        State::Down => Paint::Red,
+        State::Unknown | State::Drain | State::Maint => Paint::Yellow,
     };
     let word = server.state.name();
     if server.backup {
@@ -208,7 +208,7 @@ fn check(pool: &PoolSnapshot, server: &ServerStatus) -> Cell {
     if !pool.checked {
         return Cell::new("not checked");
     }
-    if server.admin == AdminState::Maint {
+    if server.admin == Admin::Maint {
         return Cell::new("paused");
     }
     let Some(last) = &server.check else {
