@@ -54,6 +54,27 @@ async fn out_of_rotation(warren: &Warren) {
     );
 }
 
+/// The connections of `one`, which is down, stay in use; it comes back, all of them end, and as
+/// many descriptors are open as before.
+async fn nothing_is_reset(
+    warren: Warren,
+    one: &Fake,
+    mut clients: Vec<crate::warren::Client>,
+    before: usize,
+) {
+    // Longer than a worker takes to look at its connections.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    for client in &mut clients {
+        client.echo().await.unwrap();
+    }
+    one.become_(Mood::Good);
+    back_in_rotation(&warren).await;
+    drop(clients);
+    warren.settles_to(before).await;
+    let log = warren.stop(SOON).await;
+    assert!(!log.contains("ending=server-down"), "{log}");
+}
+
 /// Clients reach `one` again.
 async fn back_in_rotation(warren: &Warren) {
     warren.shows("one", "status", "UP").await;
@@ -98,21 +119,11 @@ async fn keeps_its_connections_where_that_is_wanted() {
     let (one, two) = (Fake::new(Mood::Good).await, Fake::new(Mood::Good).await);
     let warren = in_front_of(&one, &two, "on_down = \"keep\"", OFTEN).await;
     let before = warren.descriptors();
-    let mut clients = clients_of(&warren, "one", 3).await;
+    let clients = clients_of(&warren, "one", 3).await;
     one.become_(Mood::No);
     warren.shows("one", "status", "DOWN").await;
     out_of_rotation(&warren).await;
-    // Longer than a worker takes to look at its connections.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    for client in &mut clients {
-        client.echo().await.unwrap();
-    }
-    one.become_(Mood::Good);
-    back_in_rotation(&warren).await;
-    drop(clients);
-    warren.settles_to(before).await;
-    let log = warren.stop(SOON).await;
-    assert!(!log.contains("ending=server-down"), "{log}");
+    nothing_is_reset(warren, &one, clients, before).await;
 }
 
 #[tokio::test]
@@ -211,7 +222,7 @@ async fn a_broker_that_says_goodbye_keeps_its_connections() {
     let (one, two) = (Fake::new(Mood::Good).await, Fake::new(Mood::Good).await);
     let mut warren = in_front_of(&one, &two, "on_down = \"reset\"", SESSION).await;
     let before = warren.descriptors();
-    let mut clients = clients_of(&warren, "one", 3).await;
+    let clients = clients_of(&warren, "one", 3).await;
     one.become_(Mood::Leaving);
     warren.shows("one", "status", "DOWN").await;
     let line = warren
@@ -220,16 +231,7 @@ async fn a_broker_that_says_goodbye_keeps_its_connections() {
     assert!(line.contains("CONNECTION_FORCED"), "{line}");
     warren.shows("one", "check_status", "L7STS").await;
     out_of_rotation(&warren).await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    for client in &mut clients {
-        client.echo().await.unwrap();
-    }
-    one.become_(Mood::Good);
-    back_in_rotation(&warren).await;
-    drop(clients);
-    warren.settles_to(before).await;
-    let log = warren.stop(SOON).await;
-    assert!(!log.contains("ending=server-down"), "{log}");
+    nothing_is_reset(warren, &one, clients, before).await;
 }
 
 #[tokio::test]

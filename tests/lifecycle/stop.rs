@@ -5,10 +5,18 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::fake::{BlackHole, Fake, Mood};
-use crate::warren::{SOON, Setup, unchecked};
+use crate::warren::{Client, SOON, Setup, Warren, unchecked};
 
 /// Much longer than any test takes.
 const LONG_DRAIN: &str = "drain_timeout = \"10m\"";
+
+/// A daemon with these keys in front of `server`, and a client that uses it.
+async fn in_use(keys: &str, server: &Fake) -> (Warren, Client) {
+    let warren = Setup::new(keys, &unchecked(server.address)).start().await;
+    let mut client = warren.client().await;
+    client.echo().await.unwrap();
+    (warren, client)
+}
 
 #[tokio::test]
 async fn a_drain_lasts_as_long_as_the_last_connection() {
@@ -42,11 +50,7 @@ async fn a_drain_lasts_as_long_as_the_last_connection() {
 #[tokio::test]
 async fn the_drain_timeout_resets_what_is_left() {
     let server = Fake::new(Mood::Good).await;
-    let mut warren = Setup::new("drain_timeout = \"700ms\"", &unchecked(server.address))
-        .start()
-        .await;
-    let mut client = warren.client().await;
-    client.echo().await.unwrap();
+    let (mut warren, mut client) = in_use("drain_timeout = \"700ms\"", &server).await;
     let start = Instant::now();
     warren.daemon.signal(Signal::SIGTERM);
     client.is_reset().await;
@@ -65,11 +69,7 @@ async fn the_drain_timeout_resets_what_is_left() {
 #[tokio::test]
 async fn a_second_term_ends_at_once() {
     let server = Fake::new(Mood::Good).await;
-    let mut warren = Setup::new(LONG_DRAIN, &unchecked(server.address))
-        .start()
-        .await;
-    let mut client = warren.client().await;
-    client.echo().await.unwrap();
+    let (mut warren, mut client) = in_use(LONG_DRAIN, &server).await;
     warren.daemon.signal(Signal::SIGTERM);
     warren.logs("draining").await;
     assert_eq!(warren.daemon.ended(), None);
@@ -83,11 +83,7 @@ async fn a_second_term_ends_at_once() {
 #[tokio::test]
 async fn quit_ends_at_once() {
     let server = Fake::new(Mood::Good).await;
-    let mut warren = Setup::new(LONG_DRAIN, &unchecked(server.address))
-        .start()
-        .await;
-    let mut client = warren.client().await;
-    client.echo().await.unwrap();
+    let (mut warren, mut client) = in_use(LONG_DRAIN, &server).await;
     warren.daemon.signal(Signal::SIGQUIT);
     assert_eq!(warren.ends(Duration::from_secs(2)).await, 0);
     client.is_reset().await;
