@@ -35,6 +35,8 @@ const TICK: Duration = Duration::from_millis(200);
 const STUCK: Duration = Duration::from_secs(3);
 /// Large pipes in all: with 1 MiB each they stay below `fs.pipe-user-pages-soft` (64 MiB).
 const PIPES: usize = 48;
+/// How long checks may take to end in order.
+const FAREWELL: Duration = Duration::from_millis(250);
 /// Commands that may wait for the control thread.
 const COMMANDS: usize = 16;
 
@@ -309,7 +311,7 @@ async fn control(
     let limits = CommonLimits::new(&control.registry);
     let shared = Shared {
         registry: Arc::clone(&control.registry),
-        monitors,
+        monitors: Arc::clone(&monitors),
         signal: receiver,
     };
     let mut threads = Vec::new();
@@ -329,6 +331,13 @@ async fn control(
         // A worker that panicked has aborted the process already.
         let _ = thread.join();
     }
+    // Brokers that do not answer are not waited for.
+    let _ = tokio::time::timeout(FAREWELL, async {
+        for monitor in &*monitors {
+            monitor.end().await;
+        }
+    })
+    .await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -72,6 +72,9 @@ pub enum Failure {
     /// The broker's login mechanisms do not include PLAIN.
     #[error("does not offer PLAIN logins but: {0}")]
     NoPlain(String),
+    /// We said goodbye and the broker agreed.
+    #[error("said goodbye")]
+    Left,
     /// connection.close or channel.close.
     #[error("closed with {code}: {text}")]
     Closed {
@@ -92,6 +95,8 @@ enum Phase {
     /// Logged in; nothing is awaited.
     Idle,
     QosOk,
+    /// We said goodbye; whatever else is under way does not matter any more.
+    CloseOk,
     Over,
 }
 
@@ -104,6 +109,7 @@ impl Phase {
             Self::ChannelOpenOk => Some("channel.open-ok"),
             Self::Idle | Self::Over => None,
             Self::QosOk => Some("basic.qos-ok"),
+            Self::CloseOk => Some("connection.close-ok"),
         }
     }
 }
@@ -179,10 +185,10 @@ impl Conversation {
         }
     }
 
-    /// Says goodbye, so that the broker logs an orderly end.
+    /// Says goodbye, so that the broker logs an orderly end; [`Failure::Left`] is its answer.
     pub fn leave(&mut self) {
         if matches!(self.phase, Phase::Idle | Phase::QosOk) {
-            self.phase = Phase::Over;
+            self.phase = Phase::CloseOk;
             let close = Writer::method(10, 50).u16(200).short_string("goodbye");
             self.say(0, close.u16(0).u16(0));
         }
@@ -200,6 +206,11 @@ impl Conversation {
         let (class, method) = (arguments.u16()?, arguments.u16()?);
         match (class, method, self.phase) {
             (10, 50, _) => Err(self.closed(0, (10, 51), arguments)?),
+            (10, 51, Phase::CloseOk) => {
+                self.phase = Phase::Over;
+                Err(Failure::Left)
+            }
+            (_, _, Phase::CloseOk) => Ok(None),
             (20, 40, _) => Err(self.closed(CHANNEL, (20, 41), arguments)?),
             (10, 60, _) => Ok(Some(Heard::Blocked(one_line(arguments.short_string()?)))),
             (10, 61, _) => Ok(Some(Heard::Unblocked)),

@@ -36,6 +36,7 @@ pub type OnChange = Rc<dyn Fn(&Pool, &StateChange)>;
 #[derive(Debug, Clone)]
 pub struct Monitors {
     doubts: Arc<[Arc<Notify>]>,
+    ending: watch::Sender<bool>,
 }
 
 impl Monitors {
@@ -46,6 +47,13 @@ impl Monitors {
             doubt.notify_one();
         }
     }
+
+    /// Ends them and waits for it: sessions say goodbye, so that brokers log an orderly end. That
+    /// takes a fraction of a second even if nobody answers.
+    pub async fn end(&self) {
+        self.ending.send_replace(true);
+        self.ending.closed().await;
+    }
 }
 
 /// Starts one monitor per server of `pool` on the current `LocalSet` and returns when each has
@@ -54,6 +62,7 @@ impl Monitors {
 pub async fn start(pool: Arc<Pool>, on_change: OnChange) -> Monitors {
     let mut firsts = Vec::new();
     let mut doubts = Vec::new();
+    let ending = watch::Sender::new(false);
     for index in 0..pool.servers.len() {
         let subject = Subject {
             pool: Arc::clone(&pool),
@@ -62,7 +71,7 @@ pub async fn start(pool: Arc<Pool>, on_change: OnChange) -> Monitors {
         };
         let doubt = Arc::new(Notify::new());
         doubts.push(Arc::clone(&doubt));
-        firsts.push(watch_over(subject, doubt));
+        firsts.push(watch_over(subject, doubt, ending.subscribe()));
     }
     for first in firsts {
         // A monitor without checks drops its end when it has nothing more to wait for.
@@ -70,6 +79,7 @@ pub async fn start(pool: Arc<Pool>, on_change: OnChange) -> Monitors {
     }
     Monitors {
         doubts: doubts.into(),
+        ending,
     }
 }
 
@@ -105,7 +115,11 @@ impl Subject {
 }
 
 /// Starts the tasks of one server. The answer comes when its first check has ended.
-fn watch_over(subject: Subject, doubt: Arc<Notify>) -> oneshot::Receiver<()> {
+fn watch_over(
+    subject: Subject,
+    doubt: Arc<Notify>,
+    ending: watch::Receiver<bool>,
+) -> oneshot::Receiver<()> {
     let subject = Rc::new(subject);
     let pool = &subject.pool.config;
     let server = &pool.servers[subject.index];
@@ -118,6 +132,7 @@ fn watch_over(subject: Subject, doubt: Arc<Notify>) -> oneshot::Receiver<()> {
         resolution: follow_name(&subject),
         subject: Rc::clone(&subject),
         doubt,
+        ending,
         first: Some(first),
         asked: tokio::time::Instant::now(),
     };
@@ -156,6 +171,8 @@ struct Monitor {
     resolution: Option<watch::Receiver<Resolution>>,
     subject: Rc<Subject>,
     doubt: Arc<Notify>,
+    /// True when the monitors are to end. Held until this one has ended.
+    ending: watch::Receiver<bool>,
     /// Taken when the first check has ended.
     first: Option<oneshot::Sender<()>>,
     /// When the last check began.
@@ -170,19 +187,21 @@ impl Monitor {
         }
         match self.check.kind.clone() {
             CheckKind::None => {}
-            CheckKind::Tcp | CheckKind::Http { .. } => self.probe_without_end().await,
+            CheckKind::Tcp | CheckKind::Http { .. } => self.probe_until_ended().await,
             CheckKind::Amqp { credentials, vhost } => {
-                self.converse_without_end(credentials, vhost).await;
+                self.converse_until_ended(credentials, vhost).await;
             }
         }
     }
 
-    async fn probe_without_end(&mut self) {
-        loop {
+    async fn probe_until_ended(&mut self) {
+        while !self.has_to_end() {
             if self.is_watched() {
                 self.asked = tokio::time::Instant::now();
-                let result = self.probe().await;
-                self.observe(result);
+                tokio::select! {
+                    result = self.probe() => self.observe(result),
+                    () = self.told_to_end() => return,
+                }
             }
             self.pause(self.after_check()).await;
         }
@@ -295,7 +314,17 @@ impl Monitor {
         tokio::select! {
             () = sleep(pace::jittered(pause, draw())) => {}
             () = self.suspected() => {}
+            () = self.told_to_end() => {}
         }
+    }
+
+    fn has_to_end(&self) -> bool {
+        *self.ending.borrow()
+    }
+
+    async fn told_to_end(&self) {
+        // The sender lives as long as anybody can wait for this monitor; without it nobody does.
+        let _ = self.ending.clone().wait_for(|ending| *ending).await;
     }
 
     /// Ends when somebody suspects the server and it may be asked again.

@@ -14,6 +14,20 @@ pub fn confirmation(interval: Duration, doubts: u32) -> Duration {
     (SHORTEST * (1 << doublings)).min(interval)
 }
 
+/// The longest pause of [`refused`], unless the interval is longer.
+const LONGEST_REFUSED: Duration = Duration::from_secs(30);
+
+/// The pause after the `refusals`-th (1 is the first) refused login in a row: `interval`, doubling
+/// up to 30 s. A wrong password does not mend itself from one check to the next, and each try
+/// costs the broker's log five lines.
+#[must_use]
+pub fn refused(interval: Duration, refusals: u32) -> Duration {
+    let doublings = refusals.saturating_sub(1).min(16);
+    interval
+        .saturating_mul(1 << doublings)
+        .min(LONGEST_REFUSED.max(interval))
+}
+
 /// The pause between two questions of a long-lived session.
 ///
 /// A server that fell silent right after an answer misses its first question one pause later, and
@@ -34,7 +48,7 @@ pub fn jittered(pause: Duration, draw: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, confirmation, jittered, question};
+    use super::{Duration, confirmation, jittered, question, refused};
 
     const fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -51,6 +65,17 @@ mod tests {
         );
         assert_eq!(confirmation(ms(2000), u32::MAX), ms(2000));
         assert_eq!(confirmation(ms(50), 1), ms(50));
+    }
+
+    #[test]
+    fn refused_logins_are_tried_more_and_more_rarely() {
+        let pauses: Vec<_> = (0..8).map(|times| refused(ms(2000), times)).collect();
+        assert_eq!(
+            pauses,
+            [2, 2, 4, 8, 16, 30, 30, 30].map(Duration::from_secs)
+        );
+        assert_eq!(refused(ms(60_000), 5), ms(60_000));
+        assert_eq!(refused(Duration::MAX, u32::MAX), Duration::MAX);
     }
 
     #[test]

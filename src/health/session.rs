@@ -104,6 +104,11 @@ impl Session {
         }
     }
 
+    /// Ends without a word: what the broker has not read yet would only be complained about.
+    pub fn reset(self) {
+        dial::reset_on_drop(&self.stream);
+    }
+
     async fn log_in(&mut self, limit: Limit) -> Result<(), CheckResult> {
         self.flush()?;
         loop {
@@ -149,7 +154,7 @@ fn result(failure: &Failure) -> CheckResult {
         Failure::Nonsense(DecodeError::OtherVersion(..)) | Failure::NoPlain(_) => {
             CheckResult::new(CheckCode::L7Invalid, failure.to_string())
         }
-        Failure::Nonsense(_) | Failure::Unexpected { .. } => {
+        Failure::Nonsense(_) | Failure::Unexpected { .. } | Failure::Left => {
             let detail = format!("not an AMQP 0-9-1 answer: {failure}");
             CheckResult::new(CheckCode::L7Invalid, detail)
         }

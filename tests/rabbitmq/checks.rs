@@ -6,6 +6,7 @@ use crate::rabbit::Node;
 use crate::warren_process::Warren;
 use crate::world::{World, pool};
 
+const AMQP: &str = "check = { type = \"amqp\", interval = \"500ms\", timeout = \"1s\" }";
 const LIMIT: Duration = Duration::from_secs(60);
 /// Many probes fit into this.
 const WATCH: Duration = Duration::from_secs(3);
@@ -27,30 +28,99 @@ pub(crate) async fn amqp_check_in_the_log(world: &World) {
     warren.sees("lone1", "UP", LIMIT).await;
     tokio::time::sleep(WATCH).await;
     let lines = log.since();
-    // What the broker says while it stops is not about a new login.
+    // What the broker says while it stops is not about a new login, nor what it does to start.
     let booted = lines
         .iter()
         .rposition(|line| line.contains("Starting RabbitMQ"));
-    assert_one_login(&lines[booted.expect("the broker's first line")..]);
+    let mut lines = lines[booted.expect("the broker's first line")..].to_vec();
+    lines.retain(|line| {
+        line.contains("AMQP connection")
+            || line.contains("onnection <")
+            || line.contains("[warning]")
+            || line.contains("[error]")
+    });
+    assert_one_login(&lines);
     warren.stop().await;
 }
 
-fn assert_one_login(lines: &[String]) {
-    let about: Vec<&String> = lines
-        .iter()
-        .filter(|line| line.contains("onnection <"))
-        .collect();
-    println!("  {about:#?}");
+/// A broker that hangs for a while and goes on loses the check's connection neither here nor there.
+pub(crate) async fn amqp_check_of_a_hanging_broker(world: &World) {
+    let node = &world.pair().await.nodes[0];
+    let servers = pool(std::slice::from_ref(node), AMQP);
+    let mut warren = Warren::start(&servers, &["lone1"]).await;
+    let log = Mark::at(node);
+    let suspended = node.suspend();
+    warren.sees("lone1", "DOWN", Duration::from_secs(3)).await;
+    tokio::time::sleep(2 * WATCH).await;
+    drop(suspended);
+    warren.sees("lone1", "UP", Duration::from_secs(5)).await;
+    tokio::time::sleep(WATCH).await;
+    let lines = log.since();
+    assert!(lines.is_empty(), "the connection went on: {lines:#?}");
+
+    let log = Mark::at(node);
+    warren.stop().await;
+    let lines = log.since();
+    let goodbye =
+        |line: &String| line.contains("[info]") && line.contains("closing AMQP connection");
     assert!(
-        (2..=3).contains(&about.len()),
-        "two or three lines per start: {lines:#?}"
+        lines.len() == 1 && lines.iter().all(goodbye),
+        "one line at the end: {lines:#?}"
     );
-    let login = |line: &&String| line.contains("authenticated and granted access");
-    assert_eq!(
-        about.into_iter().filter(login).count(),
-        1,
-        "one login: {lines:#?}"
+
+    let suspended = node.suspend();
+    let log = Mark::at(node);
+    let mut warren = Warren::start(&servers, &[]).await;
+    tokio::time::sleep(2 * WATCH).await;
+    drop(suspended);
+    warren.sees("lone1", "UP", Duration::from_secs(5)).await;
+    tokio::time::sleep(WATCH).await;
+    // One login for the time after, and nothing for the attempts before: they were reset while
+    // the broker had not looked at them.
+    assert_one_login(&log.since());
+    warren.stop().await;
+}
+
+/// A login that is refused is tried more and more rarely.
+pub(crate) async fn amqp_check_with_a_wrong_password(world: &World) {
+    let node = &world.pair().await.nodes[0];
+    let password = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(password.path(), "wrong").expect("write it");
+    let check = format!(
+        "check = {{ type = \"amqp\", interval = \"200ms\", timeout = \"1s\", \
+         username = \"guest\", password_file = {:?} }}",
+        password.path()
     );
+    let log = Mark::at(node);
+    let warren = Warren::start(&pool(std::slice::from_ref(node), &check), &[]).await;
+    tokio::time::sleep(3 * WATCH).await;
+    warren.stop().await;
+    let lines = log.since();
+    let refused = |line: &&String| line.contains("PLAIN login refused");
+    // At once, and after 0.2, 0.4, 0.8, 1.6, 3.2 s: sums of 0, 0.2, 0.6, 1.4, 3.0, 6.2, and 12.6 s.
+    let refusals = lines.iter().filter(refused).count();
+    assert!((5..=6).contains(&refusals), "{refusals} in 9 s: {lines:#?}");
+    assert!(
+        lines.len() <= 5 * refusals,
+        "at most five lines each: {lines:#?}"
+    );
+}
+
+/// The whole log since then: one login, and nothing louder.
+fn assert_one_login(lines: &[String]) {
+    println!("  {lines:#?}");
+    let phrases = [
+        "accepting AMQP connection",
+        "has a client-provided name: warren check of rabbit/lone1",
+        "authenticated and granted access",
+    ];
+    assert_eq!(lines.len(), phrases.len(), "one login: {lines:#?}");
+    for (line, phrase) in lines.iter().zip(phrases) {
+        assert!(
+            line.contains("[info]") && line.contains(phrase),
+            "{phrase}: {lines:#?}"
+        );
+    }
 }
 
 /// A TCP check leaves nothing in the log above debug.

@@ -107,6 +107,14 @@ fn main() -> ExitCode {
         whole!("cluster_hanging_node", failover::hanging_node),
         whole!("cluster_maintenance", maintenance::drain),
         whole!("check_amqp_in_the_log", checks::amqp_check_in_the_log),
+        whole!(
+            "check_amqp_of_a_hanging_broker",
+            checks::amqp_check_of_a_hanging_broker
+        ),
+        whole!(
+            "check_amqp_with_a_wrong_password",
+            checks::amqp_check_with_a_wrong_password
+        ),
         whole!("check_tcp_in_the_log", checks::tcp_check_in_the_log),
         whole!("federation_link", federation::link),
         suite!("client_suite_py_amqp", suites::py_amqp),

@@ -176,6 +176,21 @@ fn leaves_politely_once_logged_in() {
     assert_eq!(check.take_output(), frame(0, close_method()));
 }
 
+#[test]
+fn waits_for_the_answer_to_its_goodbye_whatever_else_comes() {
+    let mut check = logged_in();
+    check.ask();
+    check.leave();
+    let qos_ok = frame(1, Writer::method(60, 11));
+    assert_eq!(
+        check.receive(&qos_ok),
+        Ok(Vec::new()),
+        "answers a question of before"
+    );
+    let close_ok = frame(0, Writer::method(10, 51));
+    assert_eq!(check.receive(&close_ok), Err(Failure::Left));
+}
+
 fn close_method() -> Writer {
     let method = Writer::method(10, 50).u16(200).short_string("goodbye");
     method.u16(0).u16(0)

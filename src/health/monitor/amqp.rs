@@ -2,8 +2,10 @@
 //!
 //! A broken connection is a bad check, confirmed or refuted by connecting again at once: a broker
 //! that is gone is down within a fraction of a second, one that only dropped this connection
-//! stays up. Silence is bad checks one pause after the other. A broker that says it closes all
-//! connections and then does not take a new one is down without further confirmation.
+//! stays up. Silence is bad checks one pause after the other; the connection is kept for a while,
+//! since a broker that hung and goes on answers on it as if nothing had been, and logs nothing. A
+//! broker that says it closes all connections and then does not take a new one is down without
+//! further confirmation.
 
 use std::time::Duration;
 
@@ -24,18 +26,22 @@ const CONNECTION_FORCED: u16 = 320;
 /// The shortest heartbeat that we announce, in seconds.
 const HEARTBEAT: u64 = 10;
 
+/// How long a silent session is kept. A peer that forgot it, which resets it when it is heard
+/// again, ends it sooner; a firewall that forgot it would swallow our heartbeats for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Why a session ended.
 enum End {
-    /// The server moved, or went into maintenance.
+    /// The server moved, or went into maintenance, or we end.
     Left,
-    /// It fell silent and is down.
+    /// It was silent for longer than [`PATIENCE`] and is down.
     Silent,
     /// The connection broke.
     Broken(CheckResult),
 }
 
 impl Monitor {
-    pub(super) async fn converse_without_end(&mut self, credentials: Credentials, vhost: String) {
+    pub(super) async fn converse_until_ended(&mut self, credentials: Credentials, vhost: String) {
         let login = Login {
             credentials,
             vhost,
@@ -45,22 +51,36 @@ impl Monitor {
         // Sessions in a row that broke soon: they must not be renewed at once without end.
         let mut short_lived = 0;
         let mut forced = None;
-        loop {
+        // Logins in a row that the broker refused.
+        let mut refusals = 0;
+        while !self.has_to_end() {
             if !self.is_watched() {
                 self.pause(self.check.interval).await;
                 continue;
             }
-            let session = match self.log_in(&login).await {
+            self.asked = Instant::now();
+            let logged_in = tokio::select! {
+                logged_in = self.log_in(&login) => logged_in,
+                () = self.told_to_end() => return,
+            };
+            let session = match logged_in {
                 Ok(session) => session,
                 Err(result) => {
+                    let refused = result.code == CheckCode::L7Status;
+                    refusals = if refused { refusals + 1 } else { 0 };
                     match forced.take_if(|_| result.code != CheckCode::Shortage) {
                         Some(forced) => self.let_go(forced),
                         None => self.observe(result),
                     }
-                    self.pause(self.after_check()).await;
+                    let pause = match self.verdict.doubts() {
+                        0 if refusals > 0 => pace::refused(self.check.interval, refusals),
+                        _ => self.after_check(),
+                    };
+                    self.pause(pause).await;
                     continue;
                 }
             };
+            refusals = 0;
             forced = None;
             let began = Instant::now();
             match self.attend(session).await {
@@ -83,8 +103,7 @@ impl Monitor {
     }
 
     /// Logging in alone is not a good check: the first answer is.
-    async fn log_in(&mut self, login: &Login) -> Result<Session, CheckResult> {
-        self.asked = Instant::now();
+    async fn log_in(&self, login: &Login) -> Result<Session, CheckResult> {
         let address = self.address()?;
         let (send_proxy, timeout) = (self.server.send_proxy, self.check.timeout);
         let opened = Session::open(address, send_proxy, login.clone(), timeout).await;
@@ -107,12 +126,13 @@ impl Monitor {
                 let silence = self.asked.elapsed();
                 let detail = format!("no answer for {} ms", silence.as_millis());
                 self.observe(CheckResult::new(CheckCode::L7Timeout, detail).after(silence));
-                if self.verdict.health() == Health::Down {
+                if self.verdict.health() == Health::Down && silence > PATIENCE {
+                    session.reset();
                     return End::Silent;
                 }
             }
             let moved = self.subject.address() != Some(session.address());
-            if moved || !self.is_watched() {
+            if moved || !self.is_watched() || self.has_to_end() {
                 session.leave().await;
                 return End::Left;
             }
@@ -135,6 +155,7 @@ impl Monitor {
                 heard = session.next() => heard?,
                 () = sleep_until(until) => return Ok(answered),
                 () = self.suspected(), if answered => return Ok(answered),
+                () = self.told_to_end() => return Ok(answered),
             };
             for news in heard {
                 match news {
