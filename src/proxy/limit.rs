@@ -60,12 +60,15 @@ impl Limits {
     /// A slot of the listener, unless its limit or the common one is reached.
     pub(super) fn take(self: &Arc<Self>, listener: usize) -> Option<Slot> {
         let registry = &self.registry;
-        if !registry.connections.up_to(registry.max_connections) {
+        // The listener's own first: a full listener never holds a common slot that another one
+        // could have, not even for a moment in which that one looks and goes to sleep.
+        let limit = registry.config.listeners[listener].max_connections;
+        if !registry.listeners[listener].up_to(limit) {
             return None;
         }
-        if !registry.listeners[listener].up_to(registry.config.listeners[listener].max_connections)
-        {
-            registry.connections.down();
+        if !registry.connections.up_to(registry.max_connections) {
+            // Whoever saw this one taken waits for the same common slot as we do.
+            registry.listeners[listener].down();
             return None;
         }
         Some(Slot {
@@ -157,7 +160,65 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
+    use std::time::{Instant, SystemTime};
+
     use super::*;
+    use crate::stats::Gauge;
+
+    /// Two listeners, the first with a limit of one, and a common limit of two.
+    fn limits() -> Arc<Limits> {
+        let text = "listen.full = { bind = '127.0.0.1:1', pool = 'p', max_connections = 1 }\n\
+                    listen.open = { bind = '127.0.0.1:2', pool = 'p' }\n\
+                    pool.p.servers.s = '127.0.0.1:3'";
+        let (config, _) = crate::config::parse(text, "test", std::path::Path::new(".")).unwrap();
+        Arc::new(Limits::new(Arc::new(Registry {
+            config: Arc::new(config),
+            pools: vec![],
+            workers: vec![],
+            listeners: Box::new([Gauge::default(), Gauge::default()]),
+            connections: Gauge::default(),
+            max_connections: 2,
+            max_pipes: 0,
+            descriptors: 0,
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            stopping: AtomicBool::new(false),
+            logs_dropped: Arc::default(),
+            history: Mutex::default(),
+        })))
+    }
+
+    #[test]
+    fn a_full_listener_never_holds_a_slot_that_another_could_have() {
+        let limits = limits();
+        let _full = limits.take(0).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert!(limits.take(0).is_none());
+                }
+            });
+            let refused = (0..2_000_000).filter(|_| limits.take(1).is_none()).count();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(
+                refused, 0,
+                "one of the two common slots was free all the time"
+            );
+        });
+        assert_eq!(limits.registry.connections.get(), 1);
+    }
+
+    #[test]
+    fn what_a_common_limit_refuses_is_given_back_to_the_listener() {
+        let limits = limits();
+        let others = [limits.take(1).unwrap(), limits.take(1).unwrap()];
+        assert!(limits.take(0).is_none());
+        drop(others);
+        assert!(limits.take(0).is_some());
+    }
 
     #[test]
     fn rate_lets_a_burst_through_and_then_paces() {
