@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -57,6 +58,8 @@ pub(super) struct Connection {
     /// The server's side has its keepalive: armed by the first sweep, so that a connection shorter
     /// than a second does not pay for it.
     guarded: Cell<bool>,
+    /// Bytes of the client's own came with its PROXY header.
+    spoke: Cell<bool>,
     /// The worker's tick at which bytes last moved.
     pub(super) active: Cell<u32>,
     /// The sweep has to look: a direction waits for its sink or has ended, so that a reset of its
@@ -91,6 +94,7 @@ pub(super) fn spawn(
         to_client: Cell::new(0),
         retries: Cell::new(0),
         guarded: Cell::new(false),
+        spoke: Cell::new(false),
         active: Cell::new(worker.tick.get()),
         watched: Cell::new(false),
         order: Cell::new(None),
@@ -126,6 +130,7 @@ async fn carry(connection: &Rc<Connection>, client: &mut TcpStream) -> Result<Ca
     // What happens before the relay needs more memory than the relay: it lives in boxes of its own
     // that are gone while the connection is idle.
     let early = Box::pin(admit::admit(connection, client)).await?;
+    connection.spoke.set(!early.is_empty());
     let mut server = Box::pin(obtain(connection, client)).await?;
     connection.start_relaying();
     let mut relay = Relay::new(early);
@@ -413,9 +418,24 @@ impl Connection {
                         .flatten()
                         .map(|error| cause_of(side, &error))
                 };
-                failed(Side::Client, client).or_else(|| failed(Side::Server, server?))
+                // A reset first: it can look like an end.
+                failed(Side::Client, client).or_else(|| match server {
+                    Some(server) => failed(Side::Server, server),
+                    None => self.has_left(client).then_some(Cause::ClientClosed),
+                })
             }
         }
+    }
+
+    /// Whether a client that waits for a server has closed without ever saying anything: it has
+    /// nothing to be served. One that said something may have closed its half only.
+    fn has_left(&self, client: &TcpStream) -> bool {
+        matches!(self.during.get(), During::Choosing | During::Connecting)
+            && !self.spoke.get()
+            && matches!(
+                SockRef::from(client).peek(&mut [MaybeUninit::uninit()]),
+                Ok(0)
+            )
     }
 
     /// Awaits `future`, unless an order ends the connection first.

@@ -1,6 +1,6 @@
 //! Clients that send nonsense, nothing, too much, or that go without a word.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ fn garbage_passes_untouched() {
         client
     });
     let mut came = vec![0; garbage.len()];
-    std::io::Read::read_exact(&mut at_server, &mut came).unwrap();
+    at_server.read_exact(&mut came).unwrap();
     assert!(came == garbage);
     let client = sending.join().unwrap();
     let address = address_of(&client);
@@ -220,6 +220,46 @@ fn a_client_that_resets_in_the_queue_leaves_it() {
     assert_eq!(account["code"], "CQ");
     assert_eq!(account["server"], "-");
     drop((first, at_server));
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn a_client_that_closes_in_the_queue_without_a_word_leaves_it() {
+    let server = Server::start();
+    let setup = Setup {
+        servers: format!(
+            "a = {{ address = \"{}\", max_connections = 1 }}",
+            server.address
+        ),
+        pool: "queue_timeout = \"1m\"",
+        ..Setup::default()
+    };
+    let mut warren = Warren::start(&setup);
+    let (first, at_server) = pair(&warren, &server);
+    let silent = connect(&warren);
+    let mut spoken = connect(&warren);
+    spoken.write_all(b"a question").unwrap();
+    warren.until("they wait", |warren| (warren.queued() == 2).then_some(()));
+    let address = address_of(&silent);
+    drop(silent);
+    finish_writing(&spoken);
+    let account = warren.account(address);
+    assert_eq!(account["ending"], "client-closed");
+    assert_eq!(account["during"], "choosing");
+    assert_eq!(account["code"], "CQ");
+    assert_eq!(account["server"], "-");
+    drop((first, at_server));
+    // Who said something before it closed its half is served.
+    let mut at_server = server.accept();
+    let mut question = [0; 10];
+    at_server.read_exact(&mut question).unwrap();
+    assert_eq!(&question, b"a question");
+    expect_end(&mut at_server);
+    at_server.write_all(b"an answer").unwrap();
+    drop(at_server);
+    let mut answer = String::new();
+    spoken.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "an answer");
     warren.finish(&[&server]);
 }
 
