@@ -150,7 +150,7 @@ fn a_client_that_has_said_all_still_gets_megabytes() {
     let address = address_of(&client);
     client.write_all(b"all of it").unwrap();
     finish_writing(&client);
-    std::io::Read::read_exact(&mut at_server, &mut [0; 9]).unwrap();
+    at_server.read_exact(&mut [0; 9]).unwrap();
     expect_end(&mut at_server);
     let sending = thread::spawn(move || send(&mut at_server, 9, 20 * MIB));
     assert_eq!(drain(&mut client, 9), 20 * MIB);
@@ -169,7 +169,7 @@ fn a_server_that_has_said_all_still_gets_megabytes() {
     let address = address_of(&client);
     at_server.write_all(b"all of it").unwrap();
     finish_writing(&at_server);
-    std::io::Read::read_exact(&mut client, &mut [0; 9]).unwrap();
+    client.read_exact(&mut [0; 9]).unwrap();
     expect_end(&mut client);
     let sending = thread::spawn(move || send(&mut client, 9, 20 * MIB));
     assert_eq!(drain(&mut at_server, 9), 20 * MIB);
@@ -341,13 +341,13 @@ fn an_answer_long_after_the_last_byte_arrives_whole() {
         };
         first.write_all(b"question").unwrap();
         finish_writing(&first);
-        std::io::Read::read_exact(&mut last, &mut [0; 8]).unwrap();
+        last.read_exact(&mut [0; 8]).unwrap();
         expect_end(&mut last);
         // Long enough for the sweep to call the connection quiet.
         thread::sleep(Duration::from_secs(4));
         last.write_all(b"answer").unwrap();
         drop(last);
-        std::io::Read::read_exact(&mut first, &mut [0; 6]).unwrap();
+        first.read_exact(&mut [0; 6]).unwrap();
         expect_end(&mut first);
         let ending = if client_first {
             "client-closed"
