@@ -293,13 +293,13 @@ pub enum SendProxy {
     V2,
 }
 
-/// Reads and resolves the configuration file at `path`. Warnings do not make it fail; they are
-/// returned beside the configuration.
+/// Reads and resolves the configuration file at `path` for the daemon, or to check it. Warnings do
+/// not make it fail; they are returned beside the configuration.
 ///
 /// # Errors
 ///
 /// Every problem of the file, in the order of the file.
-pub fn load(path: &Path) -> Result<(Config, Problems), Problems> {
+pub fn load(path: &Path, is_daemon: bool) -> Result<(Config, Problems), Problems> {
     let origin = path.display().to_string();
     let text = read_text(path, MOST_BYTES).map_err(|reason| {
         let mut problems = Problems::new("", &origin);
@@ -309,17 +309,18 @@ pub fn load(path: &Path) -> Result<(Config, Problems), Problems> {
         ));
         problems
     })?;
-    parse(&text, &origin, path.parent().unwrap_or(Path::new(".")))
+    let base = path.parent().unwrap_or(Path::new("."));
+    parse_within(&text, &origin, base, surroundings(is_daemon))
 }
 
-/// Resolves the text of a configuration that came from `origin` (for messages), on this machine.
-/// Relative paths of password files start at `base`.
+/// Resolves the text of a configuration that came from `origin` (for messages), for the daemon on
+/// this machine. Relative paths of password files start at `base`.
 ///
 /// # Errors
 ///
 /// Every problem of the text, in its order.
 pub fn parse(text: &str, origin: &str, base: &Path) -> Result<(Config, Problems), Problems> {
-    parse_within(text, origin, base, surroundings())
+    parse_within(text, origin, base, surroundings(true))
 }
 
 /// [`parse`] on a machine that offers `surroundings`.
@@ -348,13 +349,17 @@ pub fn parse_within(
 /// What this machine offers to this process. The hard descriptor limit counts: the daemon raises
 /// its soft limit to it.
 #[must_use]
-pub fn surroundings() -> Surroundings {
+pub fn surroundings(is_daemon: bool) -> Surroundings {
     let descriptors = getrlimit(Resource::RLIMIT_NOFILE)
         .ok()
         .and_then(|(_, hard)| usize::try_from(hard).ok())
         .unwrap_or(usize::MAX);
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Surroundings { descriptors, cpus }
+    Surroundings {
+        descriptors,
+        cpus,
+        is_daemon,
+    }
 }
 
 /// The text of a file of at most `most` bytes; the error is in words.

@@ -20,6 +20,7 @@ use warren::config::{self, Config, Problems, file, limits::Surroundings};
 const MACHINE: Surroundings = Surroundings {
     descriptors: 10_000,
     cpus: 2,
+    is_daemon: true,
 };
 
 fn parse(text: &str) -> Result<(Config, Problems), Problems> {
@@ -157,7 +158,11 @@ fn every_wrong_file_is_answered_as_stored() {
         .filter_map(|path| {
             let text = fs::read_to_string(path).unwrap();
             let name = path.file_name().unwrap().to_str().unwrap();
-            let answer = config::parse_within(&text, name, &folder("tests/config"), MACHINE);
+            let machine = Surroundings {
+                is_daemon: !name.ends_with("-in-a-shell.toml"),
+                ..MACHINE
+            };
+            let answer = config::parse_within(&text, name, &folder("tests/config"), machine);
             let problems = match answer {
                 Ok((_, problems)) | Err(problems) => problems,
             };
@@ -264,7 +269,7 @@ fn a_password_file_is_found_beside_the_configuration() {
     fs::write(&file, at_home(&shipped("rabbitmq.toml"))).unwrap();
     assert_eq!(check(&file, &[]).status.code(), Some(78));
     fs::write(home.path().join("password"), "secret\n").unwrap();
-    let (config, _) = config::load(&file).unwrap();
+    let (config, _) = config::load(&file, true).unwrap();
     let config::CheckKind::Amqp { credentials, .. } = &config.pools[0].check.kind else {
         panic!("not an amqp check");
     };

@@ -26,7 +26,7 @@ pub struct Options {
 #[must_use]
 pub fn main(options: &Options) -> u8 {
     let file = options.config.display();
-    let (config, problems) = match config::load(&options.config) {
+    let (config, problems) = match config::load(&options.config, false) {
         Ok((config, problems)) => (Some(config), problems),
         Err(problems) => (None, problems),
     };

@@ -11,7 +11,7 @@ use crate::{config, logging};
 /// Loads the configuration, runs the daemon until it is told to stop, and returns the exit code.
 #[must_use]
 pub fn main(path: &Path) -> u8 {
-    let (config, warnings) = match config::load(path) {
+    let (config, warnings) = match config::load(path, true) {
         Ok(loaded) => loaded,
         Err(problems) => {
             eprintln!("{problems}");

@@ -24,6 +24,7 @@
 //! | W0205 | a pool without a server for ordinary times |
 //! | W0206 | an admin socket that everybody can use |
 //! | W0207 | a dead server that is noticed late |
+//! | W0208 | what would be E0112 if the daemon ran here, in a shell |
 
 use std::fmt;
 use std::ops::Range;

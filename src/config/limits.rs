@@ -21,6 +21,9 @@ pub struct Surroundings {
     pub descriptors: usize,
     /// CPUs that the process may run on; at least 1.
     pub cpus: usize,
+    /// The daemon itself runs here. `warren check` runs in a shell, whose descriptor limit is not
+    /// the unit's: what does not fit there is only worth a warning.
+    pub is_daemon: bool,
 }
 
 /// File descriptors needed for `connections` at once, with `sockets` listening (bound addresses

@@ -249,6 +249,7 @@ mod tests {
             let surroundings = crate::config::limits::Surroundings {
                 descriptors: 10_000,
                 cpus: 7,
+                is_daemon: true,
             };
             let parsed = crate::config::parse_within(&text, "test", Path::new("."), surroundings);
             parsed.unwrap().0.global.workers

@@ -1,6 +1,7 @@
 //! Rules over the whole file: which pools are used, and whether the limits can be kept.
 
-use super::names;
+use super::pool::MOST_QUEUED;
+use super::{MOST_CONNECTIONS, names};
 use crate::config::Config;
 use crate::config::error::{Problem, Problems};
 use crate::config::file::File;
@@ -15,7 +16,7 @@ pub(super) fn check(
     problems: &mut Problems,
 ) {
     warn_of_unused_pools(file, problems);
-    let budget = Budget::of(config, surroundings.descriptors);
+    let budget = Budget::of(config, surroundings);
     let limits = file.global.value().map(|global| &global.max_connections);
     let listeners = names(&file.listen)
         .iter()
@@ -23,6 +24,12 @@ pub(super) fn check(
     let given = limits.into_iter().chain(listeners).filter_map(Key::given);
     for limit in given {
         budget.check(limit, problems);
+    }
+    for pool in names(&file.pool) {
+        budget.doubt(&pool.value.max_queue, MOST_QUEUED, problems);
+        for server in names(&pool.value.servers) {
+            budget.doubt(&server.value.max_connections, MOST_CONNECTIONS, problems);
+        }
     }
     if budget.possible == 0 {
         problems.push(budget.too_small("not one connection is possible", 1));
@@ -68,7 +75,7 @@ fn warn_of_unused_pools(file: &File, problems: &mut Problems) {
 
 /// What the descriptor limit allows to a configuration.
 struct Budget {
-    descriptors: usize,
+    surroundings: Surroundings,
     sockets: usize,
     servers: usize,
     workers: usize,
@@ -76,27 +83,25 @@ struct Budget {
 }
 
 impl Budget {
-    fn of(config: &Config, descriptors: usize) -> Self {
+    fn of(config: &Config, surroundings: Surroundings) -> Self {
         let workers = config.global.workers;
         let addresses: usize = config.listeners.iter().map(|one| one.bind.len()).sum();
         let sockets = addresses.saturating_mul(workers);
         let servers = config.pools.iter().map(|pool| pool.servers.len()).sum();
         Self {
-            descriptors,
+            surroundings,
             sockets,
             servers,
             workers,
-            possible: connections_possible(descriptors, sockets, servers, workers),
+            possible: connections_possible(surroundings.descriptors, sockets, servers, workers),
         }
     }
 
+    /// A limit that warren has to be able to reach.
     fn check(&self, limit: &Given<i64>, problems: &mut Problems) {
-        let Ok(connections) = usize::try_from(limit.value) else {
+        let Some(connections) = self.beyond(limit) else {
             return;
         };
-        if connections <= self.possible {
-            return;
-        }
         let what = format!("`{}` is more than the descriptor limit allows", limit.path);
         let label = format!("possible: {}", self.possible);
         problems.push(
@@ -105,12 +110,50 @@ impl Budget {
         );
     }
 
+    /// A limit that says what something else bears: it may be out of reach.
+    fn doubt(&self, limit: &Key<i64>, most: i64, problems: &mut Problems) {
+        let Some(limit) = limit.given() else { return };
+        let Some(connections) = self.beyond(limit) else {
+            return;
+        };
+        if limit.value > most {
+            // That has been said, as an error.
+            return;
+        }
+        problems.push(
+            Problem::warning("W0204", format!("`{}` has no effect", limit.path))
+                .at(limit.at.clone(), "can never be reached")
+                .help(format!("possible: {} connections", self.possible))
+                .help(self.explain(connections)),
+        );
+    }
+
+    /// The limit, if it is beyond what is possible.
+    fn beyond(&self, limit: &Given<i64>) -> Option<usize> {
+        let connections = usize::try_from(limit.value).ok()?;
+        (connections > self.possible).then_some(connections)
+    }
+
     fn too_small(&self, what: &str, connections: usize) -> Problem {
+        let problem = match self.surroundings.is_daemon {
+            true => Problem::error("E0112", what),
+            false => Problem::warning("W0208", what),
+        };
+        problem.help(self.explain(connections))
+    }
+
+    fn explain(&self, connections: usize) -> String {
         let needed = descriptors_needed(connections, self.sockets, self.servers, self.workers);
-        Problem::error("E0112", what).help(format!(
-            "it needs {needed} file descriptors and the hard limit is {}; raise LimitNOFILE= of \
-             the unit, or `ulimit -Hn`",
-            self.descriptors
-        ))
+        let limit = self.surroundings.descriptors;
+        match self.surroundings.is_daemon {
+            true => format!(
+                "it needs {needed} file descriptors and the hard limit is {limit}; raise \
+                 LimitNOFILE= of the unit, or `ulimit -Hn`"
+            ),
+            false => format!(
+                "it needs {needed} file descriptors and the hard limit here is {limit}; under \
+                 systemd LimitNOFILE= of the unit decides"
+            ),
+        }
     }
 }

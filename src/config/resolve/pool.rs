@@ -14,7 +14,7 @@ use crate::config::{Balance, OnDown, Pool, SendProxy, Server};
 const WEIGHT: u16 = 100;
 const MOST_WEIGHT: i64 = 256;
 const MOST_RETRIES: i64 = 100;
-const MOST_QUEUED: i64 = 1_000_000;
+pub(super) const MOST_QUEUED: i64 = 1_000_000;
 /// Names that stand for a whole proxy in HAProxy's statistics.
 const TAKEN_NAMES: [&str; 2] = ["FRONTEND", "BACKEND"];
 /// RabbitMQ's default heartbeat; a peer is dead after two silent ones (AMQP 0-9-1, section 4.2.7).
