@@ -10,43 +10,62 @@ mod client;
 pub mod command;
 pub mod framing;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
-use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use crate::stats::Registry;
 
 pub use bind::bind;
 
-/// Clients served at once; more wait in the kernel's backlog.
+/// Clients served at once. One more takes the place of the one that has been still for longest:
+/// forgotten connections must not keep an operator out.
 const MAX_CLIENTS: usize = 16;
 
 /// Pause after an accept that failed (no descriptor left), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A client that is being served.
+struct Guest {
+    task: JoinHandle<()>,
+    /// When it last sent something or took something of its answer.
+    moved: Rc<Cell<Instant>>,
+}
+
 /// Serves the stats socket on the current `LocalSet`, for ever.
 pub async fn serve(listener: UnixListener, registry: Arc<Registry>) {
-    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let mut guests: Vec<Guest> = Vec::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            // Never: nobody closes the semaphore.
-            return;
-        };
         match listener.accept().await {
             Ok((stream, _)) => {
+                guests.retain(|guest| !guest.task.is_finished());
+                if guests.len() >= MAX_CLIENTS {
+                    make_room(&mut guests);
+                }
                 let registry = Arc::clone(&registry);
-                tokio::task::spawn_local(async move {
-                    client::serve(stream, &registry).await;
-                    drop(place);
-                });
+                let moved = Rc::new(Cell::new(Instant::now()));
+                let client = client::serve(stream, registry, Rc::clone(&moved));
+                let task = tokio::task::spawn_local(client);
+                guests.push(Guest { task, moved });
             }
             Err(error) => {
                 tracing::warn!(%error, "the stats socket could not accept");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// Cuts off the guest that has been still for longest.
+fn make_room(guests: &mut Vec<Guest>) {
+    let stillest = (0..guests.len()).min_by_key(|&index| guests[index].moved.get());
+    if let Some(index) = stillest {
+        guests.swap_remove(index).task.abort();
+        tracing::debug!("a client of the stats socket made room for another");
     }
 }
 

@@ -219,12 +219,21 @@ fn a_line_without_end_a_silent_client_and_a_crowd_harm_nobody() {
         // At once, not because it was idle.
         assert!(started.elapsed() < Duration::from_secs(1));
 
-        // As many silent clients as there are places: the next one is served when they are cut off.
+        // As many silent clients as there are places: the next one is served at once, in the place
+        // of the first; the others are cut off when they have been idle for long.
+        let started = tokio::time::Instant::now();
         let mut silent = Vec::new();
         for _ in 0..MAX_CLIENTS {
             silent.push(UnixStream::connect(&path).await.unwrap());
         }
         assert_eq!(ask(&path, b"show version\n").await, VERSION);
+        let first = &mut silent[0];
+        assert_eq!(first.read_to_end(&mut answer).await.unwrap(), 0);
+        assert!(started.elapsed() < Duration::from_secs(1));
+        for client in &mut silent[1..] {
+            client.write_all(b"show cli level\n").await.unwrap();
+            client.read_exact(&mut [0; 7]).await.unwrap();
+        }
         for mut client in silent {
             assert_eq!(client.read_to_end(&mut answer).await.unwrap(), 0);
         }

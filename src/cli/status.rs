@@ -43,6 +43,8 @@ enum StatusError {
     NotRunning(#[source] io::Error),
     #[error("this user may not open the socket (try as root, or join the socket's group)")]
     Forbidden(#[source] io::Error),
+    #[error("the daemon has not answered within {} s", TIMEOUT.as_secs())]
+    TimedOut,
     #[error("the daemon does not answer")]
     Silent(#[source] io::Error),
     #[error("what answers is not this version of warren")]
@@ -115,7 +117,14 @@ fn ask(socket: &Path) -> Result<Vec<u8>, StatusError> {
         .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)))
         .and_then(|()| stream.write_all(b"warren status\n"))
         .and_then(|()| stream.read_to_end(&mut answer))
-        .map_err(StatusError::Silent)?;
+        .map_err(|error| {
+            // EAGAIN is what a socket with a time limit says when the time is over.
+            if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+                StatusError::TimedOut
+            } else {
+                StatusError::Silent(error)
+            }
+        })?;
     Ok(answer)
 }
 
