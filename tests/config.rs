@@ -220,6 +220,19 @@ fn check_of_a_good_file() {
 }
 
 #[test]
+fn check_whose_answer_cannot_be_printed() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let output = Command::new(env!("CARGO_BIN_EXE_warren"))
+        .args(["check", "-c"])
+        .arg(folder("conf/minimal.toml"))
+        .stdout(full.unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("No space left"));
+}
+
+#[test]
 fn check_of_a_wrong_file() {
     let output = check(&folder("tests/config/wrong/several.toml"), &[]);
     assert_eq!(output.status.code(), Some(78));

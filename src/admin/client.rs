@@ -71,8 +71,8 @@ impl Client {
         }
     }
 
-    /// The next line without its line feed; `None` at the end of the input. An unfinished last line is
-    /// not answered, as with HAProxy: half a command must not be executed.
+    /// The next line without its line feed; `None` at the end of the input. An unfinished last line
+    /// is not answered, as with HAProxy: half a command must not be executed.
     async fn next_line(&mut self, pending: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
         let mut searched = 0;
         loop {

@@ -1,6 +1,6 @@
 //! `warren check`: report every problem of a configuration file in one run.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 
 use super::exit;
@@ -9,7 +9,8 @@ use crate::config::{self, Config, Problems};
 /// Options of `warren check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 the file is good, 1 it has warnings and they are denied, 78 it cannot be used.")]
+Exit code: 0 the file is good, 1 it has warnings and they are denied, or the answer could not be
+printed, 78 it cannot be used.")]
 pub struct Options {
     /// Configuration file
     #[arg(short, long, value_name = "FILE", default_value = super::DEFAULT_CONFIG)]
@@ -46,7 +47,14 @@ pub fn main(options: &Options) -> u8 {
             if !options.quiet {
                 let with = if problems.is_empty() { "" } else { " with " };
                 let size = size(&config);
-                let _ = writeln!(std::io::stdout(), "{file}: good{with}{found} ({size})");
+                let written = writeln!(std::io::stdout(), "{file}: good{with}{found} ({size})");
+                // A reader that has seen enough is not an error.
+                if let Err(error) = written
+                    && error.kind() != ErrorKind::BrokenPipe
+                {
+                    let _ = writeln!(std::io::stderr(), "warren: cannot print: {error}");
+                    return exit::FAILED;
+                }
             }
             exit::GOOD
         }

@@ -33,6 +33,8 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 /// The code of what is not TOML: it decides what else can be said about the file.
 pub const SYNTAX: &str = "E0102";
+/// The code of a key that its table does not have.
+pub const UNKNOWN_KEY: &str = "E0103";
 /// How many problems of one file are kept. A file that has more is another kind of file.
 const MOST_PROBLEMS: usize = 100;
 /// Columns at which the renderer trims a source line.
@@ -162,7 +164,8 @@ impl Problems {
 
     /// Adds one. Beyond a limit it is only counted.
     ///
-    /// A line that is not TOML gets no second problem: what was understood of it is a guess.
+    /// A line that is not TOML gets no second problem: what was understood of it is a guess. Nor do
+    /// the keys below the header of a table that is not TOML: they seem to belong to the one above.
     pub fn push(&mut self, problem: Problem) {
         if self.follows_from_syntax(&problem) {
             return;
@@ -187,11 +190,25 @@ impl Problems {
             return false;
         };
         let line = self.line_of(span.start);
-        self.list
-            .iter()
-            .filter(|other| other.code == SYNTAX)
-            .filter_map(|other| other.span.as_ref())
-            .any(|other| self.line_of(other.start) == line)
+        let broken = |line| {
+            self.list
+                .iter()
+                .filter(|other| other.code == SYNTAX)
+                .filter_map(|other| other.span.as_ref())
+                .any(|other| self.line_of(other.start) == line)
+        };
+        broken(line) || problem.code == UNKNOWN_KEY && self.header_of(line).is_some_and(broken)
+    }
+
+    /// Start of the last line before `line` that opens a table.
+    fn header_of(&self, mut line: usize) -> Option<usize> {
+        while line > 0 {
+            line = self.line_of(line - 1);
+            if self.text[line..].trim_start().starts_with('[') {
+                return Some(line);
+            }
+        }
+        None
     }
 
     /// Start of the line that holds byte `position`.

@@ -128,6 +128,16 @@ tables! {
     }
 }
 
+/// Where which key belongs, for those who look for it elsewhere.
+const HOMES: [(&str, &[&str]); 6] = [
+    ("global", Global::KEYS),
+    ("log", Log::KEYS),
+    ("admin", Admin::KEYS),
+    ("listen.NAME", Listen::KEYS),
+    ("pool.NAME", Pool::KEYS),
+    ("pool.NAME.check", Check::KEYS),
+];
+
 macro_rules! read_as_tables {
     ($($name:ident)*) => {$(
         impl Read for $name {

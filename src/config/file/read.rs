@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::error::{Problem, Problems};
+use crate::config::error::{Problem, Problems, UNKNOWN_KEY};
 use crate::config::units::{self, ValueError};
 
 /// The table that is known only to be refused with better words.
@@ -251,15 +251,18 @@ impl<'a> Table<'a> {
             } else {
                 format!("not a key of [{}]", self.path)
             };
-            problems.push(
-                Problem::error("E0103", format!("unknown key `{name}`"))
-                    .at(key.span(), label)
-                    .did_you_mean(name, accepted())
-                    .help(format!(
-                        "accepted: {}",
-                        accepted().collect::<Vec<_>>().join(", ")
-                    )),
-            );
+            let mut problem = Problem::error(UNKNOWN_KEY, format!("unknown key `{name}`"))
+                .at(key.span(), label)
+                .did_you_mean(name, accepted());
+            for (table, keys) in super::HOMES {
+                if keys.contains(&name) {
+                    problem = problem.help(format!("[{table}] has `{name}`"));
+                }
+            }
+            problems.push(problem.help(format!(
+                "accepted: {}",
+                accepted().collect::<Vec<_>>().join(", ")
+            )));
         }
     }
 }
