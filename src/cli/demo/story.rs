@@ -69,10 +69,12 @@ pub(super) async fn play(stay: bool) -> Result<bool, DemoError> {
     // It waits for the first health checks, which the brokers on this thread have to answer.
     let running = spawn_blocking(|| daemon::start(config)).await??;
     let mut story = Story::new(brokers, &running, screen, started);
-    story.screen.event(
-        Instant::now(),
-        format_args!("warren balances amqp://guest:guest@{}/", story.address),
-    );
+    // It accepts since the first checks ended.
+    story.notice(Instant::now());
+    let address = story.address;
+    story.say(format_args!(
+        "warren balances amqp://guest:guest@{address}/"
+    ));
     let spreads = story.play(stay).await;
     let good = story.finish(spreads, !stay).await;
     spawn_blocking(|| running.stop(Duration::from_secs(1))).await?;
@@ -254,15 +256,16 @@ impl Story {
         true
     }
 
-    /// Sleeps a moment, then looks at the pool and keeps the screen up to date.
-    async fn beat(&mut self) {
-        sleep(BEAT).await;
-        let now = Instant::now();
+    /// Tells which servers changed their state, in the order in which they did.
+    fn notice(&mut self, now: Instant) -> Vec<ServerSnapshot> {
         let servers = self.pool.snapshot(now);
-        for (index, server) in servers.iter().enumerate() {
-            if std::mem::replace(&mut self.states[index], server.state) == server.state {
-                continue;
-            }
+        let mut changed: Vec<usize> = (0..servers.len())
+            .filter(|&index| servers[index].state != self.states[index])
+            .collect();
+        changed.sort_by_key(|&index| servers[index].since);
+        for index in changed {
+            let server = &servers[index];
+            self.states[index] = server.state;
             let detail = server
                 .check
                 .as_ref()
@@ -277,6 +280,14 @@ impl Story {
                 self.out_after.get_or_insert(after);
             }
         }
+        servers
+    }
+
+    /// Sleeps a moment, then looks at the pool and keeps the screen up to date.
+    async fn beat(&mut self) {
+        sleep(BEAT).await;
+        let now = Instant::now();
+        let servers = self.notice(now);
         if now - self.drawn < FRAME {
             return;
         }
