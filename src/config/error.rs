@@ -25,6 +25,7 @@
 //! | W0206 | an admin socket that everybody can use |
 //! | W0207 | a dead server that is noticed late |
 //! | W0208 | what would be E0112 if the daemon ran here, in a shell |
+//! | W0209 | a server that is one of warren's own listeners |
 
 use std::fmt;
 use std::ops::Range;

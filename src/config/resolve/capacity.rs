@@ -1,12 +1,14 @@
 //! Rules over the whole file: which pools are used, and whether the limits can be kept.
 
+use std::net::SocketAddr;
+
 use super::pool::MOST_QUEUED;
 use super::{MOST_CONNECTIONS, names};
-use crate::config::Config;
 use crate::config::error::{Problem, Problems};
 use crate::config::file::File;
 use crate::config::file::read::{Given, Key};
 use crate::config::limits::{Surroundings, connections_possible, descriptors_needed};
+use crate::config::{Config, Host};
 
 /// Checks what needs more than one table.
 pub(super) fn check(
@@ -16,6 +18,7 @@ pub(super) fn check(
     problems: &mut Problems,
 ) {
     warn_of_unused_pools(file, problems);
+    warn_of_circles(file, config, problems);
     let budget = Budget::of(config, surroundings);
     let limits = file.global.value().map(|global| &global.max_connections);
     let listeners = names(&file.listen)
@@ -44,6 +47,43 @@ pub(super) fn check(
                 Problem::warning("W0204", format!("`{}` has no effect", limit.path))
                     .at(limit.at.clone(), "can never be reached")
                     .help(format!("`global.max_connections` is {most}")),
+            );
+        }
+    }
+}
+
+/// A server that is one of our own listeners: each connection to it makes another one.
+fn warn_of_circles(file: &File, config: &Config, problems: &mut Problems) {
+    let servers = names(&file.pool)
+        .iter()
+        .flat_map(|pool| names(&pool.value.servers));
+    for server in servers {
+        let Some(address) = server.value.address.given() else {
+            continue;
+        };
+        let Host::Ip(ip) = address.value.host else {
+            continue;
+        };
+        let is_here = |bind: &SocketAddr| {
+            let everywhere =
+                bind.ip().is_unspecified() && bind.is_ipv4() == ip.is_ipv4() && ip.is_loopback();
+            bind.port() == address.value.port && (bind.ip() == ip || everywhere)
+        };
+        let ours = config
+            .listeners
+            .iter()
+            .find(|listener| listener.bind.iter().any(is_here));
+        if let Some(listener) = ours {
+            problems.push(
+                Problem::warning(
+                    "W0209",
+                    format!("server `{}` is warren itself", server.name),
+                )
+                .at(
+                    address.at.clone(),
+                    format!("[listen.{}] has this address", listener.name),
+                )
+                .help("its connections would go round in a circle"),
             );
         }
     }
