@@ -187,8 +187,10 @@ impl Broker {
             tokio::select! {
                 method = next(&mut self.stream, &mut self.input) => {
                     let method = method?;
-                    if *self.mood.borrow() == Mood::Silent {
-                        continue;
+                    // What hangs has not read the question; when it goes on it answers.
+                    let awake = self.mood.wait_for(|mood| *mood != Mood::Silent);
+                    if awake.await.is_err() {
+                        return Ok(());
                     }
                     logged_in |= method == (10, 11);
                     if self.answer(method).await? {

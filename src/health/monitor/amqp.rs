@@ -28,7 +28,7 @@ const HEARTBEAT: u64 = 10;
 
 /// How long a silent session is kept. A peer that forgot it, which resets it when it is heard
 /// again, ends it sooner; a firewall that forgot it would swallow our heartbeats for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a session ended.
 enum End {

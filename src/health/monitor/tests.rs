@@ -140,6 +140,8 @@ fn pool(kind: CheckKind, address: SocketAddr) -> config::Pool {
 #[derive(Default)]
 struct Broker {
     hangs: Cell<bool>,
+    /// Sessions up to this number are not answered any more, as if a firewall had lost them.
+    forgets: Cell<u32>,
     /// Takes connections and closes them as soon as they are logged in.
     closes: Cell<bool>,
     /// Stops listening before it says something.
@@ -163,6 +165,7 @@ impl Broker {
 
 async fn converse(broker: Rc<Broker>, mut stream: TcpStream) -> std::io::Result<()> {
     broker.logins.set(broker.logins.get() + 1);
+    let number = broker.logins.get();
     let mut answers = [START, TUNE, OPEN_OK, CHANNEL_OPEN_OK].into_iter();
     let mut buffer = [0; 1024];
     loop {
@@ -172,7 +175,7 @@ async fn converse(broker: Rc<Broker>, mut stream: TcpStream) -> std::io::Result<
                 if read? == 0 || (answer.is_none() && broker.closes.get()) {
                     return Ok(());
                 }
-                if !broker.hangs.get() {
+                if !broker.hangs.get() && number > broker.forgets.get() {
                     stream.write_all(answer.unwrap_or(QOS_OK)).await?;
                 }
             }
@@ -246,6 +249,25 @@ async fn silent_broker_is_down_after_its_timeout() {
         assert!((500..950).contains(&took), "{took} ms");
         broker.hangs.set(false);
         watched.becomes(State::Up).await;
+        assert_eq!(broker.logins.get(), 1, "it went on where it was");
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_session_that_stays_silent_is_replaced() {
+    let test = async {
+        let (broker, address, _serving) = broker().await;
+        let watched = Watched::amqp(address).await;
+        broker.forgets.set(1);
+        watched.becomes(State::Down).await;
+        let down = Instant::now();
+        while watched.changes.borrow().is_empty() && down.elapsed() < Duration::from_secs(15) {
+            sleep(Duration::from_millis(10)).await;
+        }
+        watched.becomes(State::Up).await;
+        assert!(down.elapsed() > Duration::from_secs(9));
+        assert_eq!(broker.logins.get(), 2);
     };
     LocalSet::new().run_until(test).await;
 }
