@@ -28,7 +28,10 @@ pub(crate) async fn drain(world: &World) {
 
     let visiting = visit_all_along(&warren);
     let ((visitors, refused), took) = tokio::join!(visiting, put_into_maintenance(node));
-    assert_eq!(refused, 0, "clients that came during the drain");
+    assert!(
+        refused <= CAUGHT,
+        "{refused} clients were refused during the drain"
+    );
     let words = farewells_of(&mut farewells).await;
     let polite = |word: &String| word.contains("Node was put into maintenance mode");
     assert!(
@@ -47,6 +50,11 @@ pub(crate) async fn drain(world: &World) {
     drop(client);
     warren.stop().await;
 }
+
+/// The kernel resets what waits in the broker's backlog when the broker closes its port. Such a
+/// client's first bytes are under way already, so it cannot be sent elsewhere; the visitors come
+/// one after the other, so that it can be one of them.
+const CAUGHT: usize = 1;
 
 /// How often the drain is asked for: this broker's drain fails when one of its connections ends
 /// by itself at that moment, and has then done only a part of its work.
@@ -74,6 +82,8 @@ async fn visit_all_along(warren: &Warren) -> (usize, usize) {
             Ok(visitor) => visitors.push(visitor),
             Err(error) if error.to_string().contains("maintenance mode") => {}
             Err(error) => {
+                let caught = error.to_string().contains("reset by peer");
+                assert!(caught, "a client that came during the drain: {error}");
                 println!("  refused: {error}");
                 refused += 1;
             }
