@@ -22,6 +22,7 @@ pub mod units;
 use error::Problem;
 pub use error::Problems;
 use limits::Surroundings;
+use units::Centiseconds;
 
 /// Largest configuration file: some hundred thousand servers.
 const MOST_BYTES: u64 = 16 << 20;
@@ -41,6 +42,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// `[pool.NAME]`, in the order of the file.
     pub pools: Vec<Pool>,
+    /// `[vrrp.NAME]`, in the order of the file.
+    pub virtual_routers: Vec<VirtualRouter>,
 }
 
 /// `[global]`
@@ -291,6 +294,82 @@ pub enum SendProxy {
     Off,
     V1,
     V2,
+}
+
+/// `[vrrp.NAME]`: one VRRP instance and its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualRouter {
+    /// Its table key.
+    pub name: String,
+    /// Name of the network interface that carries the advertisements and the addresses.
+    pub interface: String,
+    /// VRID, 1 to 255: who talks about the same addresses on one network.
+    pub router_id: u8,
+    /// 1 to 255 before tracking; the highest is master. 255 is the owner of the addresses.
+    pub priority: u8,
+    /// At least one, all of one family, each with the prefix length it gets on the interface. The
+    /// first one of IPv6 is link-local.
+    pub addresses: Vec<IpNet>,
+    /// Version of the advertisements; IPv6 exists in version 3 only.
+    pub version: VrrpVersion,
+    /// Time between two advertisements of ours; whole seconds in version 2.
+    pub advert_interval: Centiseconds,
+    /// Take the addresses from a master of lower priority.
+    pub preempt: bool,
+    /// How long such a master is left alone after it was first heard.
+    pub preempt_delay: Duration,
+    /// The addresses are not claimed before this long after the start, or after the interface came
+    /// back.
+    pub startup_delay: Duration,
+    /// Not empty: advertisements go to, and are taken from, these addresses only.
+    pub peers: Vec<IpAddr>,
+    /// Checksum to send in version 3 over IPv4.
+    pub checksum: VrrpChecksum,
+    /// Virtual routers with the same name move together.
+    pub group: Option<String>,
+    /// Interfaces whose loss counts.
+    pub track_interfaces: Vec<TrackedInterface>,
+    /// Pools without a usable server lower the priority.
+    pub track_pools: Vec<TrackedPool>,
+}
+
+/// An interface whose loss counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackedInterface {
+    /// Name of the interface.
+    pub interface: String,
+    /// Subtracted from the priority while it has no carrier; `None`: the virtual router is out of
+    /// the election meanwhile, as when its own interface is lost.
+    pub weight: Option<u8>,
+}
+
+/// A pool that lowers the priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrackedPool {
+    /// Index into [`Config::pools`].
+    pub pool: usize,
+    /// Subtracted from the priority while the pool has no usable server.
+    pub weight: u8,
+}
+
+/// Version of VRRP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VrrpVersion {
+    /// RFC 3768: IPv4 only, intervals of whole seconds.
+    V2,
+    /// RFC 9568 and its predecessor RFC 5798.
+    V3,
+}
+
+/// Checksum to send in version 3 over IPv4; both are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VrrpChecksum {
+    /// What the peer sends; until it was heard, as [`VrrpChecksum::Rfc5798`].
+    Auto,
+    /// Over a pseudo-header and the message, as Keepalived and FRR do by default.
+    Rfc5798,
+    /// Over the message alone.
+    Rfc9568,
 }
 
 /// Reads and resolves the configuration file at `path` for the daemon, or to check it. Warnings do

@@ -68,3 +68,5 @@ pub mod pool;
 pub mod proxy;
 pub mod stats;
 pub mod sys;
+pub mod vip;
+pub mod vrrp;

@@ -44,6 +44,7 @@ fn registry() -> Arc<Registry> {
             trusted: vec![],
         }],
         pools: vec![],
+        virtual_routers: Vec::new(),
     };
     Arc::new(Registry {
         config: Arc::new(config),

@@ -81,6 +81,7 @@ pub fn resolve(file: &File, outside: &Outside<'_>, problems: &mut Problems) -> O
         admin,
         listeners,
         pools,
+        virtual_routers: Vec::new(),
     };
     capacity::check(file, &config, outside.surroundings, problems);
     problems.sort();

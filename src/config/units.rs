@@ -24,6 +24,19 @@ const MILLISECONDS: [(&str, u64); 5] = [
     ("d", 86_400_000),
 ];
 
+/// A time in centiseconds, the unit of VRRP version 3 (RFC 9568, section 5.2.7). Up to 40.95 s on
+/// the wire of version 3, and up to 255 s in version 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Centiseconds(pub u16);
+
+impl Centiseconds {
+    /// The time as a duration.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        Duration::from_millis(10 * u64::from(self.0))
+    }
+}
+
 /// Why a text is not the value it should be, in a few words to stand behind the carets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {

@@ -78,5 +78,6 @@ pub(super) fn config(servers: impl Iterator<Item = (&'static str, SocketAddr)>) 
         },
         listeners: vec![listener],
         pools: vec![pool],
+        virtual_routers: Vec::new(),
     }
 }

@@ -1,0 +1,1 @@
+//! What "having the address" means.

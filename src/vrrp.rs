@@ -1,0 +1,5 @@
+//! VRRP: who owns the virtual addresses (RFC 9568, RFC 5798, RFC 3768).
+
+pub mod packet;
+pub mod router;
+pub mod timing;

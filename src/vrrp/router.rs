@@ -1,0 +1,1 @@
+//! *pure* Who is master: the state machine.
