@@ -1,0 +1,1 @@
+//! The state machine, pair by pair.
