@@ -43,7 +43,9 @@ const PURE: &[&str] = &[
     "stats/totals.rs",
     "stats/words.rs",
     "vrrp/packet.rs",
+    "vrrp/receive.rs",
     "vrrp/router.rs",
+    "vrrp/status.rs",
     "vrrp/timing.rs",
 ];
 

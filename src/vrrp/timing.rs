@@ -31,8 +31,8 @@ pub fn master_down(version: VrrpVersion, priority: u8, interval: Centiseconds) -
 }
 
 /// The interval to believe when a master advertises `heard` and ours is `own`: a long one would
-/// keep a backup quiet for minutes after one forged packet. A master that really is as slow as three
-/// times the limit is still not mistaken for a dead one.
+/// keep a backup quiet for minutes after one forged packet. A master that really is as slow as
+/// three times the limit is still not mistaken for a dead one.
 #[must_use]
 pub fn believed(heard: Centiseconds, own: Centiseconds) -> Centiseconds {
     const DEFAULT: u16 = 100;
