@@ -3,7 +3,8 @@
 
 use std::io;
 
-use socket2::Socket;
+use nix::libc::{AF_PACKET, sa_family_t, sockaddr_ll, socklen_t};
+use socket2::{SockAddr, Socket};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -22,4 +23,30 @@ pub fn watch(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     // neither closed nor replaced.
     let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
     registered.map_err(io::Error::from)
+}
+
+/// The address of an AF_PACKET socket that sends whole frames through the interface with this index
+/// (packet(7)).
+///
+/// # Errors
+///
+/// Never; the signature is that of the library.
+pub fn link_layer(index: u32) -> io::Result<SockAddr> {
+    #[expect(clippy::cast_possible_truncation, reason = "17")]
+    const FAMILY: sa_family_t = AF_PACKET as sa_family_t;
+    #[expect(clippy::cast_possible_truncation, reason = "20")]
+    const LENGTH: socklen_t = size_of::<sockaddr_ll>() as socklen_t;
+    // SAFETY: `try_init` gives storage that is large and aligned enough for every kind of socket
+    // address, zeroed, and `sockaddr_ll` is one. All of its fields are integers, for which zeros
+    // are values; the length written is its size.
+    let ((), address) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            let address = storage.cast::<sockaddr_ll>();
+            (*address).sll_family = FAMILY;
+            (*address).sll_ifindex = index.cast_signed();
+            *length = LENGTH;
+            Ok(())
+        })?
+    };
+    Ok(address)
 }

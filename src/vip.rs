@@ -1,1 +1,168 @@
-//! What "having the address" means.
+//! What "having the address" means: it is on the interface, under a lease of the kernel's, and the
+//! neighbours know.
+//!
+//! The lease is the fence: the kernel removes the addresses of a process that was killed or hangs,
+//! because nobody renews them (RFC 3549; `valid_lft` of ip-address(8)). IPv4 addresses last between
+//! 2.0 and 2.3 seconds after the last renewal, measured; the kernel looks once a second.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use socket2::{Domain, Socket, Type};
+
+use crate::sys;
+
+pub mod announce;
+pub mod interface;
+pub mod netlink;
+
+use netlink::{Address, Netlink, NetlinkError, NewAddress};
+
+/// How long the kernel keeps an address that is not renewed.
+pub const LEASE: Duration = Duration::from_secs(2);
+
+/// The virtual addresses of one virtual router.
+#[derive(Debug)]
+pub struct Vip {
+    addresses: Vec<IpNet>,
+    /// The interface that has them: only while they are claimed.
+    interface: Option<u32>,
+}
+
+impl Vip {
+    /// Addresses that are nowhere yet.
+    #[must_use]
+    pub fn new(addresses: Vec<IpNet>) -> Self {
+        Self {
+            addresses,
+            interface: None,
+        }
+    }
+
+    /// Whether they are claimed on the interface with this index.
+    #[must_use]
+    pub fn is_claimed_on(&self, interface: u32) -> bool {
+        self.interface == Some(interface)
+    }
+
+    /// Puts all addresses on the interface, or none.
+    ///
+    /// # Errors
+    ///
+    /// See [`NetlinkError`]; none of the addresses is there then.
+    pub fn claim(&mut self, netlink: &mut Netlink, interface: u32) -> Result<(), NetlinkError> {
+        self.interface = Some(interface);
+        let claimed = self.renew(netlink);
+        if claimed.is_err() {
+            // What remains is removed by the kernel when its lease ends.
+            let _ = self.release(netlink);
+        }
+        claimed
+    }
+
+    /// Starts the lease anew, and puts back what is missing.
+    ///
+    /// # Errors
+    ///
+    /// See [`NetlinkError`].
+    pub fn renew(&mut self, netlink: &mut Netlink) -> Result<(), NetlinkError> {
+        let Some(interface) = self.interface else {
+            return Ok(());
+        };
+        for &address in &self.addresses {
+            netlink.add(&NewAddress {
+                interface,
+                address,
+                valid: LEASE,
+                // Connections of our own must not start from an address that may go.
+                preferred: Duration::ZERO,
+                // With a route of its own, the lifetime of an IPv6 address would become that of the
+                // route to the whole network.
+                prefix_route: false,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Removes the addresses. That one is not there any more is no error.
+    ///
+    /// # Errors
+    ///
+    /// See [`NetlinkError`], the first; the others are removed all the same.
+    pub fn release(&mut self, netlink: &mut Netlink) -> Result<(), NetlinkError> {
+        let Some(interface) = self.interface.take() else {
+            return Ok(());
+        };
+        let mut result = Ok(());
+        for &address in &self.addresses {
+            match netlink.delete(interface, address) {
+                Ok(()) | Err(NetlinkError::NoAddress | NetlinkError::NoInterface) => {}
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        result
+    }
+
+    /// Removes addresses that were on `interface` before we were asked to claim them: left behind by
+    /// an earlier run, or put there by somebody for good. Returns those that were there for good.
+    ///
+    /// # Errors
+    ///
+    /// See [`NetlinkError`].
+    pub fn clear(
+        &mut self,
+        netlink: &mut Netlink,
+        interface: u32,
+        present: &[Address],
+    ) -> Result<Vec<IpNet>, NetlinkError> {
+        let mut permanent = Vec::new();
+        for known in present {
+            let ip = known.address.addr();
+            if known.interface != interface || !self.addresses.iter().any(|a| a.addr() == ip) {
+                continue;
+            }
+            match netlink.delete(interface, known.address) {
+                Ok(()) | Err(NetlinkError::NoAddress) => {}
+                Err(error) => return Err(error),
+            }
+            if known.valid.is_none() {
+                permanent.push(known.address);
+            }
+        }
+        Ok(permanent)
+    }
+}
+
+/// Sends announcements: whole frames, through any interface.
+#[derive(Debug)]
+pub struct Announcer {
+    socket: Socket,
+}
+
+impl Announcer {
+    /// Opens the socket; it receives nothing.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` without CAP_NET_RAW.
+    pub fn open() -> io::Result<Self> {
+        let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket })
+    }
+
+    /// Tells the neighbours on an interface that `address` lives at `hardware`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's: the interface is down or gone, or its queue is full.
+    pub fn announce(&self, interface: u32, hardware: [u8; 6], address: IpAddr) -> io::Result<()> {
+        let to = sys::link_layer(interface)?;
+        for frame in announce::frames(address, hardware) {
+            self.socket.send_to(&frame, &to)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,567 @@
+//! The `vrrp` thread: waits for one event, feeds the routers, performs their actions, publishes.
+//!
+//! One task on one current-thread runtime. It waits for whatever comes first: a packet on one of
+//! its raw sockets, a change of an interface or address, a command of the control thread, or the
+//! next deadline. On every wake it first takes what has been received, so that a thread that was
+//! late knows what happened meanwhile before its deadlines are looked at.
+//!
+//! It shares no lock with the workers. Clients are reset by asking the control thread, which asks
+//! the workers; each notes in an atomic how far it has come.
+
+use std::future::{pending, poll_fn};
+use std::io;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use nix::libc::EPERM;
+use nix::time::{ClockId, clock_gettime};
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use super::inputs::{Inputs, RESET_LIMIT};
+use super::receive::{Accepted, Receiver, ipv4, screen};
+use super::router::{Action, Event, Heard};
+use super::socket::{LARGEST, Received, VrrpSocket};
+use super::status::RouterStatus;
+use crate::config;
+use crate::vip::Announcer;
+use crate::vip::interface::Interfaces;
+use crate::vip::netlink::{Change, Monitor, Netlink};
+
+mod unit;
+
+use unit::Unit;
+
+/// Packets taken from one socket before the deadlines are looked at: a flood must not hold up our
+/// own advertisements.
+const PACKETS_PER_WAKE: usize = 64;
+/// The clocks may drift apart by this much without anybody having been suspended.
+const SUSPENDED: Duration = Duration::from_millis(200);
+/// How often it is looked whether the workers have reset their clients.
+const LOOK: Duration = Duration::from_millis(1);
+/// What is published may be so old.
+const PUBLISH: Duration = Duration::from_millis(50);
+
+/// What the control thread can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Something in [`Inputs`] has changed.
+    Look,
+    /// Give the addresses up, then end.
+    Stop,
+}
+
+/// What everybody else may know.
+pub type Published = ArcSwap<Vec<RouterStatus>>;
+
+/// Why the thread could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A raw socket needs CAP_NET_RAW.
+    #[error("a capability is missing: {0}")]
+    Capability(&'static str),
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] io::Error),
+}
+
+/// One socket: an interface and a family of addresses.
+struct Port {
+    interface: String,
+    v6: bool,
+    /// Index of the interface that the socket is bound to.
+    index: u32,
+    socket: Option<VrrpSocket>,
+    /// By receiver: the unit and the member.
+    members: Vec<(usize, usize)>,
+    receivers: Vec<Receiver>,
+}
+
+/// The state of the thread.
+pub struct Driver {
+    units: Vec<Unit>,
+    ports: Vec<Port>,
+    interfaces: Interfaces,
+    netlink: Netlink,
+    monitor: Monitor,
+    announcer: Announcer,
+    inputs: Arc<Inputs>,
+    commands: mpsc::Receiver<Command>,
+    published: Arc<Published>,
+    publish_at: Option<Instant>,
+    /// How far the clock that counts suspended time is ahead.
+    ahead: Duration,
+    stopping: bool,
+}
+
+enum Woken {
+    /// Packets, changes, or the time: all are looked at on every wake.
+    Look,
+    Told(Command),
+}
+
+impl Driver {
+    /// Opens the sockets that need no interface, on the runtime of this thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub fn new(
+        config: &config::Config,
+        inputs: Arc<Inputs>,
+        commands: mpsc::Receiver<Command>,
+        published: Arc<Published>,
+    ) -> Result<Self, StartError> {
+        let now = Instant::now();
+        let announcer = Announcer::open().map_err(|error| match error.raw_os_error() {
+            Some(EPERM) => StartError::Capability("CAP_NET_RAW"),
+            _ => StartError::Other(error),
+        })?;
+        let mut netlink = Netlink::open()?;
+        let monitor = Monitor::open()?;
+        let interfaces = read(&mut netlink);
+        let units = unit::group(config, now);
+        let mut driver = Self {
+            ports: ports(&units),
+            units,
+            interfaces,
+            netlink,
+            monitor,
+            announcer,
+            inputs,
+            commands,
+            published,
+            publish_at: None,
+            ahead: ahead(),
+            stopping: false,
+        };
+        driver.check_permission()?;
+        driver.clear_addresses();
+        driver.publish(now);
+        Ok(driver)
+    }
+
+    /// Removing an address that nobody has tells whether addresses may be changed at all.
+    fn check_permission(&mut self) -> Result<(), StartError> {
+        use crate::vip::netlink::NetlinkError::NotPermitted;
+        let nowhere = ipnet::IpNet::from(IpAddr::from([192, 0, 2, 255]));
+        match self.netlink.delete(1, nowhere) {
+            Err(NotPermitted) => Err(StartError::Capability("CAP_NET_ADMIN")),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Runs until it was told to stop and every router has let go.
+    pub async fn run(mut self) {
+        self.look_at_interfaces(Instant::now());
+        self.look_at_inputs(Instant::now());
+        loop {
+            let woken = self.wait().await;
+            let now = Instant::now();
+            self.notice_suspension(now);
+            self.receive(now);
+            self.take_changes(now);
+            self.look_at_inputs(now);
+            if let Woken::Told(Command::Stop) = woken {
+                self.stopping = true;
+                self.feed_all(Event::Stopped, now);
+            }
+            for unit in 0..self.units.len() {
+                self.finish_release(unit, now);
+                self.feed(unit, Event::DeadlinePassed, now);
+            }
+            self.publish_if_due(now);
+            if self.stopping && self.units.iter().all(Unit::has_ended) {
+                self.publish(now);
+                return;
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let deadline = self.next_deadline();
+        let Self {
+            ports,
+            monitor,
+            commands,
+            ..
+        } = self;
+        let mut timer = pin!(async move {
+            match deadline {
+                Some(deadline) => sleep_until(deadline.into()).await,
+                None => pending().await,
+            }
+        });
+        poll_fn(|cx| {
+            let sockets = ports.iter().filter_map(|port| port.socket.as_ref());
+            for socket in sockets {
+                if socket.poll_readable(cx).is_ready() {
+                    return Poll::Ready(Woken::Look);
+                }
+            }
+            if monitor.poll_readable(cx).is_ready() {
+                return Poll::Ready(Woken::Look);
+            }
+            match commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => return Poll::Ready(Woken::Told(command)),
+                // The control thread has gone: nobody is left to serve.
+                Poll::Ready(None) => return Poll::Ready(Woken::Told(Command::Stop)),
+                Poll::Pending => {}
+            }
+            timer.as_mut().poll(cx).map(|()| Woken::Look)
+        })
+        .await
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let routers = self.units.iter().filter_map(Unit::next_deadline);
+        routers.chain(self.publish_at).min()
+    }
+
+    fn notice_suspension(&mut self, now: Instant) {
+        let ahead = ahead();
+        if ahead > self.ahead + SUSPENDED {
+            tracing::warn!(for_ms = (ahead - self.ahead).as_millis(), "was suspended");
+            // What waits in the sockets is from before, or from after; either way it is heard as a
+            // backup.
+            self.feed_all(Event::Away, now);
+        }
+        self.ahead = ahead;
+    }
+
+    /// Takes what the sockets have received.
+    fn receive(&mut self, now: Instant) {
+        let mut buffer = [0; LARGEST];
+        for port in 0..self.ports.len() {
+            for _ in 0..PACKETS_PER_WAKE {
+                let Some(socket) = &self.ports[port].socket else {
+                    break;
+                };
+                match socket.receive(&mut buffer) {
+                    None => break,
+                    Some(Ok(received)) => self.take_packet(port, &received, &buffer, now),
+                    // The interface went down or away; the monitor tells.
+                    Some(Err(_)) => break,
+                }
+            }
+        }
+    }
+
+    fn take_packet(&mut self, port: usize, received: &Received, buffer: &[u8], now: Instant) {
+        let Port {
+            receivers, members, ..
+        } = &self.ports[port];
+        let screened = match received {
+            Received::V4(length) => match ipv4(&buffer[..*length]) {
+                Ok((envelope, message)) => screen(message, &envelope, receivers),
+                Err(error) => {
+                    let why = error.into();
+                    members
+                        .iter()
+                        .for_each(|&(unit, member)| self.units[unit].refused(member, why, None));
+                    return;
+                }
+            },
+            Received::V6(envelope, length) => screen(&buffer[..*length], envelope, receivers),
+        };
+        match screened {
+            Ok(accepted) => {
+                let (unit, member) = members[accepted.index];
+                self.accept(unit, member, &accepted, now);
+            }
+            Err(refused) => match refused.index {
+                Some(index) => {
+                    let (unit, member) = members[index];
+                    self.units[unit].refused(member, refused.why, refused.from);
+                }
+                // Counted for all that share the interface: it could have been for any.
+                None => members.iter().for_each(|&(unit, member)| {
+                    self.units[unit].refused(member, refused.why, refused.from);
+                }),
+            },
+        }
+    }
+
+    fn accept(&mut self, unit: usize, member: usize, accepted: &Accepted, now: Instant) {
+        self.units[unit].accepted(member, accepted, now);
+        // What the checks said until now counts for what the router makes of the advertisement.
+        self.look_at_pools(unit, now);
+        let heard = Heard {
+            member,
+            from: accepted.from,
+            priority: accepted.advertisement.priority,
+            interval: accepted.advertisement.interval,
+        };
+        self.feed(unit, Event::Heard(heard), now);
+    }
+
+    /// Takes what the kernel tells of interfaces and addresses.
+    fn take_changes(&mut self, now: Instant) {
+        let mut changed = false;
+        while let Some(changes) = self.monitor.receive() {
+            for change in changes {
+                changed = true;
+                if change == Change::Overflow {
+                    self.interfaces = read(&mut self.netlink);
+                }
+                self.interfaces.apply(&change);
+            }
+        }
+        if changed {
+            self.look_at_interfaces(now);
+        }
+    }
+
+    /// Compares interfaces and addresses with what the routers need.
+    fn look_at_interfaces(&mut self, now: Instant) {
+        for port in 0..self.ports.len() {
+            self.look_at_port(port, now);
+        }
+        for unit in 0..self.units.len() {
+            self.look_at_unit(unit, now);
+        }
+    }
+
+    /// Opens the socket of a port anew when its interface is another one, and learns the address to
+    /// send from.
+    fn look_at_port(&mut self, port: usize, now: Instant) {
+        let virtual_addresses = unit::addresses(&self.units);
+        let port = &mut self.ports[port];
+        let index = self.interfaces.link(&port.interface).map(|link| link.index);
+        if index != Some(port.index) || port.socket.is_none() {
+            port.index = index.unwrap_or(0);
+            let open = |index| VrrpSocket::open(&port.interface, index, port.v6);
+            port.socket = match index.map(open) {
+                Some(Ok(socket)) => Some(socket),
+                Some(Err(error)) => {
+                    tracing::error!(interface = port.interface, %error, "no VRRP socket");
+                    None
+                }
+                None => None,
+            };
+        }
+        let find = |index| self.interfaces.source(index, port.v6, &virtual_addresses);
+        let source = index.and_then(find).filter(|_| port.socket.is_some());
+        for (receiver, &(unit, member)) in port.receivers.iter_mut().zip(&port.members) {
+            if receiver.own == source {
+                continue;
+            }
+            receiver.own = source;
+            self.units[unit].set_source(member, source);
+            if let Some(own) = source {
+                let event = Event::SourceChanged { member, own };
+                // Nothing follows from it.
+                let _ = self.units[unit].router.handle(event, now);
+            }
+        }
+    }
+
+    fn look_at_unit(&mut self, unit: usize, now: Instant) {
+        let waiting_for = self.units[unit].waiting_for(&self.interfaces);
+        let able = waiting_for.is_none();
+        if self.units[unit].set_waiting_for(waiting_for) {
+            let event = if able { Event::Able } else { Event::Unable };
+            self.feed(unit, event, now);
+        }
+        self.look_at_priority(unit, now);
+        if self.units[unit].router.state().holds_addresses() && self.has_lost(unit) {
+            self.units[unit].lost_an_address();
+            self.feed(unit, Event::AddressLost, now);
+        }
+    }
+
+    /// Whether one of the addresses that are claimed is not there. Notifications may be outdated:
+    /// the kernel is asked before anything follows from them.
+    fn has_lost(&mut self, unit: usize) -> bool {
+        if !self.units[unit].has_lost(&self.interfaces) {
+            return false;
+        }
+        self.interfaces = read(&mut self.netlink);
+        self.units[unit].has_lost(&self.interfaces)
+    }
+
+    fn look_at_inputs(&mut self, now: Instant) {
+        for unit in 0..self.units.len() {
+            self.look_at_pools(unit, now);
+            self.look_at_priority(unit, now);
+        }
+    }
+
+    fn look_at_pools(&mut self, unit: usize, now: Instant) {
+        if let Some(at) = self.units[unit].pools_good_since(&self.inputs, now) {
+            self.feed(unit, Event::PoolsGood(at), now);
+        }
+    }
+
+    fn look_at_priority(&mut self, unit: usize, now: Instant) {
+        let changed = self.units[unit].weigh(&self.inputs, &self.interfaces);
+        if let Some(priority) = changed {
+            self.feed(unit, Event::PriorityChanged(priority), now);
+        }
+    }
+
+    fn feed_all(&mut self, event: Event, now: Instant) {
+        for unit in 0..self.units.len() {
+            self.feed(unit, event, now);
+        }
+    }
+
+    /// Tells a router what happened and performs what it answers. What fails is told as well.
+    fn feed(&mut self, unit: usize, event: Event, now: Instant) {
+        let mut next = Some(event);
+        // Each failure is answered by another attempt or by giving up, after a few.
+        while let Some(event) = next.take() {
+            let actions = self.units[unit].router.handle(event, now);
+            let mut claimed = true;
+            for action in actions {
+                let tells = matches!(action, Action::Advertise { .. } | Action::Announce);
+                if tells && !claimed {
+                    continue;
+                }
+                if let Some(failed) = self.perform(unit, action, now) {
+                    claimed &= failed != Event::ClaimFailed;
+                    next = Some(failed);
+                }
+            }
+        }
+    }
+
+    fn claim(&mut self, unit: usize) -> bool {
+        let claimed = self.units[unit].claim(&mut self.netlink, &self.interfaces);
+        match &claimed {
+            Ok(()) => self.tell_absent(),
+            Err(error) => {
+                tracing::error!(virtual_router = self.units[unit].name(), %error,
+                    "the virtual addresses cannot be claimed");
+            }
+        }
+        claimed.is_ok()
+    }
+
+    fn perform(&mut self, unit: usize, action: Action, now: Instant) -> Option<Event> {
+        match action {
+            Action::Advertise { member, priority } => {
+                let port = self.port_of(unit, member);
+                let socket = port.and_then(|port| self.ports[port].socket.as_ref());
+                let cannot = self.units[unit].advertise(member, priority, socket);
+                return cannot.then_some(Event::CannotAdvertise);
+            }
+            Action::Renew => {
+                if let Err(error) = self.units[unit].renew(&mut self.netlink) {
+                    tracing::error!(virtual_router = self.units[unit].name(), %error,
+                        "the virtual addresses cannot be renewed");
+                    return Some(Event::AddressLost);
+                }
+            }
+            Action::Announce => self.units[unit].announce(&self.announcer, &self.interfaces),
+            Action::ResetClients => {
+                self.units[unit].leave();
+                self.tell_absent();
+            }
+            Action::Release => {
+                // While the workers reset; at once if there is nobody to tell.
+                self.units[unit].release_at = Some(now + RESET_LIMIT);
+                self.finish_release(unit, now);
+            }
+            Action::Report(transition) => self.units[unit].report(transition),
+            Action::Claim => return (!self.claim(unit)).then_some(Event::ClaimFailed),
+        }
+        None
+    }
+
+    fn port_of(&self, unit: usize, member: usize) -> Option<usize> {
+        let mut ports = self.ports.iter();
+        ports.position(|port| port.members.contains(&(unit, member)))
+    }
+
+    /// Tells the workers which virtual addresses are not ours now.
+    fn tell_absent(&mut self) {
+        let absent = self.units.iter().filter(|unit| !unit.is_present());
+        let absent: Vec<IpAddr> = absent.flat_map(Unit::addresses).collect();
+        self.inputs.tell_absent(absent);
+    }
+
+    /// Removes the addresses once all clients are reset, or have had their time for it.
+    fn finish_release(&mut self, unit: usize, now: Instant) {
+        let Some(limit) = self.units[unit].release_at else {
+            return;
+        };
+        let carrier = self.units[unit].waiting_for(&self.interfaces).is_none();
+        if now < limit && carrier && !self.inputs.all_reset() {
+            self.units[unit].look_at = Some((now + LOOK).min(limit));
+            return;
+        }
+        (self.units[unit].release_at, self.units[unit].look_at) = (None, None);
+        if let Err(error) = self.units[unit].release(&mut self.netlink) {
+            tracing::error!(virtual_router = self.units[unit].name(), %error,
+                "a virtual address cannot be removed: the kernel does when its lease ends");
+        }
+    }
+
+    /// Addresses that are there before anybody claimed them.
+    fn clear_addresses(&mut self) {
+        for unit in &mut self.units {
+            unit.clear(&mut self.netlink, &self.interfaces);
+        }
+        self.tell_absent();
+    }
+
+    fn publish_if_due(&mut self, now: Instant) {
+        if self.publish_at.is_none_or(|at| at <= now) {
+            self.publish(now);
+        }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        self.publish_at = Some(now + PUBLISH);
+        let status = self.units.iter().flat_map(Unit::status);
+        self.published.store(Arc::new(status.collect()));
+    }
+}
+
+/// One port per interface and family that some member needs.
+fn ports(units: &[Unit]) -> Vec<Port> {
+    let mut ports: Vec<Port> = Vec::new();
+    for (unit, one) in units.iter().enumerate() {
+        for (member, (config, receiver)) in one.receivers().enumerate() {
+            let v6 = receiver.addresses.iter().any(IpAddr::is_ipv6);
+            let same = |port: &Port| port.interface == config.interface && port.v6 == v6;
+            let at = ports.iter().position(same).unwrap_or_else(|| {
+                ports.push(Port {
+                    interface: config.interface.clone(),
+                    v6,
+                    index: 0,
+                    socket: None,
+                    members: Vec::new(),
+                    receivers: Vec::new(),
+                });
+                ports.len() - 1
+            });
+            ports[at].members.push((unit, member));
+            ports[at].receivers.push(receiver);
+        }
+    }
+    ports
+}
+
+/// All interfaces and addresses; none when the kernel does not tell.
+fn read(netlink: &mut Netlink) -> Interfaces {
+    let read = netlink
+        .links()
+        .and_then(|links| Ok(Interfaces::new(links, netlink.addresses()?)));
+    read.unwrap_or_else(|error| {
+        tracing::error!(%error, "the interfaces cannot be read");
+        Interfaces::default()
+    })
+}
+
+/// How far the clock that counts suspended time is ahead of the one that does not.
+fn ahead() -> Duration {
+    let read = |clock| clock_gettime(clock).map(Duration::from).unwrap_or_default();
+    let boot = read(ClockId::CLOCK_BOOTTIME);
+    boot.saturating_sub(read(ClockId::CLOCK_MONOTONIC))
+}

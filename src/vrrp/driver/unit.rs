@@ -1,0 +1,533 @@
+//! A router with what surrounds it: its members' addresses, counters, and what lowers its priority.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::config::{self, Config, VirtualRouter, VrrpChecksum};
+use crate::vip::interface::Interfaces;
+use crate::vip::netlink::{Netlink, NetlinkError};
+use crate::vip::{Announcer, Vip};
+use crate::vrrp::inputs::Inputs;
+use crate::vrrp::packet::{Advertisement, ChecksumForm};
+use crate::vrrp::receive::{Accepted, GROUP_V4, GROUP_V6, Receiver, Refusal};
+use crate::vrrp::router::{Member, Router, Settings, State, Transition};
+use crate::vrrp::socket::VrrpSocket;
+use crate::vrrp::status::{Counters, Heard, Priority, RouterStatus};
+use crate::vrrp::timing::LOST;
+
+/// Somebody who sends what is refused is named once in this time.
+const COMPLAIN: Duration = Duration::from_secs(60);
+
+/// One virtual router.
+struct Virtual {
+    config: VirtualRouter,
+    addresses: Vec<IpAddr>,
+    vip: Vip,
+    /// The address that it sends from.
+    source: Option<IpAddr>,
+    /// The form of checksum that each sender was seen to use, the last one at the end.
+    forms: Vec<(IpAddr, ChecksumForm)>,
+    heard: Option<Heard>,
+    counters: Counters,
+    /// Advertisements in a row that could not be sent.
+    unsent: u32,
+    /// When a refused packet was last named in the log.
+    complained: Option<Instant>,
+}
+
+/// Virtual routers that move together, with their router.
+pub(super) struct Unit {
+    pub(super) router: Router,
+    members: Vec<Virtual>,
+    name: String,
+    priority: Priority,
+    waiting_for: Option<String>,
+    /// The addresses are ours to serve clients on.
+    present: bool,
+    pools_good_at: Option<Instant>,
+    /// When the addresses are removed at the latest.
+    pub(super) release_at: Option<Instant>,
+    /// When it is looked again whether they can be.
+    pub(super) look_at: Option<Instant>,
+}
+
+/// Forms that are remembered: more peers than that share no network.
+const MOST_FORMS: usize = 16;
+
+/// The units of a configuration: each group, and each virtual router without one.
+pub(super) fn group(config: &Config, now: Instant) -> Vec<Unit> {
+    let mut groups: Vec<(String, Vec<&VirtualRouter>)> = Vec::new();
+    for router in &config.virtual_routers {
+        let name = router.group.as_ref().unwrap_or(&router.name);
+        let same = |(known, members): &&mut (String, Vec<&VirtualRouter>)| {
+            known == name && router.group.is_some() && members[0].group.is_some()
+        };
+        match groups.iter_mut().find(same) {
+            Some((_, members)) => members.push(router),
+            None => groups.push((name.clone(), vec![router])),
+        }
+    }
+    let unit =
+        |(name, members): (String, Vec<&VirtualRouter>)| Unit::new(name, &members, config, now);
+    groups.into_iter().map(unit).collect()
+}
+
+/// The virtual addresses of all units.
+pub(super) fn addresses(units: &[Unit]) -> Vec<IpAddr> {
+    units.iter().flat_map(Unit::addresses).collect()
+}
+
+/// How long after a pool became usable here the other node may see the same: its checks are not in
+/// step with ours.
+fn settle(config: &Config, members: &[&VirtualRouter]) -> Duration {
+    let tracked = members.iter().flat_map(|member| &member.track_pools);
+    tracked
+        .map(|tracked| {
+            let check = &config.pools[tracked.pool].check;
+            // Intervals are jittered by a tenth.
+            check.interval * check.rise * 11 / 10 + check.timeout
+        })
+        .max()
+        .unwrap_or_default()
+}
+
+impl Unit {
+    fn new(name: String, members: &[&VirtualRouter], config: &Config, now: Instant) -> Self {
+        let first = members[0];
+        let settings = Settings {
+            priority: first.priority,
+            preempt: first.preempt,
+            preempt_delay: first.preempt_delay,
+            startup_delay: first.startup_delay,
+            tracks_pools: members.iter().any(|member| !member.track_pools.is_empty()),
+            settle: settle(config, members),
+        };
+        let unknown = IpAddr::from([0, 0, 0, 0]);
+        let router = members
+            .iter()
+            .map(|one| Member::new(one.version, one.advert_interval, unknown, now));
+        Self {
+            router: Router::new(settings, router.collect(), now),
+            members: members.iter().map(|&config| Virtual::new(config)).collect(),
+            name,
+            priority: Priority {
+                base: first.priority,
+                penalties: Vec::new(),
+            },
+            waiting_for: Some("the first look at its interface".to_owned()),
+            present: false,
+            pools_good_at: None,
+            release_at: None,
+            look_at: None,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let members = self.members.iter();
+        members.flat_map(|member| member.addresses.iter().copied())
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.router.state() == State::Stopped && self.release_at.is_none()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.router
+            .next_deadline()
+            .into_iter()
+            .chain(self.look_at)
+            .min()
+    }
+
+    /// What each member listens to, with its configuration.
+    pub(super) fn receivers(&self) -> impl Iterator<Item = (&VirtualRouter, Receiver)> {
+        self.members.iter().map(|member| {
+            let config = &member.config;
+            let receiver = Receiver {
+                router_id: config.router_id,
+                version: config.version,
+                interval: config.advert_interval,
+                addresses: member.addresses.clone(),
+                peers: config.peers.clone(),
+                own: None,
+            };
+            (config, receiver)
+        })
+    }
+}
+
+// What comes in.
+impl Unit {
+    /// Counts a packet that was refused; the log names its sender now and then if it is a matter of
+    /// configuration.
+    pub(super) fn refused(&mut self, member: usize, why: Refusal, from: Option<IpAddr>) {
+        let member = &mut self.members[member];
+        member.counters.refused[why as usize] += 1;
+        let worth_a_word = matches!(
+            why,
+            Refusal::Collision
+                | Refusal::OtherVersion
+                | Refusal::OtherInterval
+                | Refusal::NotAPeer
+                | Refusal::Multicast
+                | Refusal::Unicast
+                | Refusal::Authentication
+                | Refusal::Checksum
+        );
+        let now = Instant::now();
+        let silent = member.complained.is_some_and(|at| now < at + COMPLAIN);
+        if !worth_a_word || silent {
+            return;
+        }
+        member.complained = Some(now);
+        let from = from.map_or_else(|| "-".to_owned(), |from| from.to_string());
+        let (name, id) = (&member.config.name, member.config.router_id);
+        if why == Refusal::Collision {
+            tracing::error!(
+                virtual_router = name,
+                from,
+                "{from} uses router id {id} for other addresses: one of the two has to change"
+            );
+        } else {
+            tracing::warn!(
+                virtual_router = name,
+                from,
+                reason = why.name(),
+                "an advertisement was refused"
+            );
+        }
+    }
+
+    /// Counts an advertisement that passed.
+    pub(super) fn accepted(&mut self, member: usize, accepted: &Accepted, now: Instant) {
+        let member = &mut self.members[member];
+        member.counters.received += 1;
+        if accepted.addresses_differ {
+            if member.counters.addresses_differ == 0 {
+                tracing::warn!(virtual_router = member.config.name, from = %accepted.from,
+                    "the other node has not quite the same virtual addresses");
+            }
+            member.counters.addresses_differ += 1;
+        }
+        member.heard = Some(Heard {
+            from: accepted.from,
+            priority: accepted.advertisement.priority,
+            at: now,
+        });
+        member.forms.retain(|(from, _)| *from != accepted.from);
+        if member.forms.len() >= MOST_FORMS {
+            member.forms.remove(0);
+        }
+        member.forms.push((accepted.from, accepted.form));
+    }
+
+    pub(super) fn set_source(&mut self, member: usize, source: Option<IpAddr>) {
+        self.members[member].source = source;
+    }
+
+    /// What keeps it out of the election, in words.
+    pub(super) fn waiting_for(&self, interfaces: &Interfaces) -> Option<String> {
+        let own = self.members.iter().map(|member| &member.config.interface);
+        let tracked = self.tracked_interfaces();
+        let tracked = tracked.filter(|tracked| tracked.weight.is_none());
+        let needed = own.chain(tracked.map(|tracked| &tracked.interface));
+        for name in needed {
+            match interfaces.link(name) {
+                None => return Some(format!("interface {name}, which does not exist")),
+                Some(link) if !link.carrier => {
+                    return Some(format!("interface {name}, which has no carrier"));
+                }
+                Some(_) => {}
+            }
+        }
+        let homeless = self.members.iter().find(|member| member.source.is_none())?;
+        let family = match homeless.addresses.iter().any(IpAddr::is_ipv6) {
+            true => "a link-local IPv6 address",
+            false => "an IPv4 address",
+        };
+        let interface = &homeless.config.interface;
+        Some(format!("{family} of interface {interface} to send from"))
+    }
+
+    /// Takes note of what it waits for; true when it begins or ceases to wait.
+    pub(super) fn set_waiting_for(&mut self, waiting_for: Option<String>) -> bool {
+        let changed = self.waiting_for.is_some() != waiting_for.is_some();
+        if self.waiting_for != waiting_for
+            && let Some(what) = &waiting_for
+        {
+            tracing::warn!(virtual_router = self.name, "waits for {what}");
+        }
+        self.waiting_for = waiting_for;
+        changed
+    }
+
+    fn tracked_interfaces(&self) -> impl Iterator<Item = &config::TrackedInterface> {
+        let members = self.members.iter();
+        members.flat_map(|member| &member.config.track_interfaces)
+    }
+
+    /// When every tracked pool had passed a check, if that is news.
+    pub(super) fn pools_good_since(&mut self, inputs: &Inputs, _now: Instant) -> Option<Instant> {
+        let members = self.members.iter();
+        let tracked = members.flat_map(|member| &member.config.track_pools);
+        let mut oldest = None;
+        for tracked in tracked {
+            let at = inputs.good_at(tracked.pool)?;
+            oldest = Some(oldest.map_or(at, |known: Instant| known.min(at)));
+        }
+        let news = oldest != self.pools_good_at;
+        self.pools_good_at = oldest;
+        oldest.filter(|_| news)
+    }
+
+    /// Adds up the priority; `Some` when it is another than the router's.
+    pub(super) fn weigh(&mut self, inputs: &Inputs, interfaces: &Interfaces) -> Option<u8> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let mut penalties = Vec::new();
+        for member in &self.members {
+            for tracked in &member.config.track_pools {
+                let pool = &inputs.pools[tracked.pool];
+                if !pool.usable.load(Relaxed) {
+                    let reason = format!("pool {} has no usable server", pool.name);
+                    penalties.push((tracked.weight, reason));
+                }
+            }
+        }
+        for tracked in self.tracked_interfaces() {
+            if let Some(weight) = tracked.weight
+                && !interfaces.has_carrier(&tracked.interface)
+            {
+                let reason = format!("interface {} has no carrier", tracked.interface);
+                penalties.push((weight, reason));
+            }
+        }
+        self.priority.penalties = penalties;
+        let priority = self.priority.effective();
+        (priority != self.router.priority()).then_some(priority)
+    }
+}
+
+// What goes out.
+impl Unit {
+    /// Whether clients may be served on the addresses.
+    pub(super) fn is_present(&self) -> bool {
+        self.present
+    }
+
+    /// Puts the addresses of all members on their interfaces, or none.
+    pub(super) fn claim(
+        &mut self,
+        netlink: &mut Netlink,
+        interfaces: &Interfaces,
+    ) -> Result<(), NetlinkError> {
+        (self.release_at, self.look_at) = (None, None);
+        let mut result = Ok(());
+        for member in &mut self.members {
+            let link = interfaces.link(&member.config.interface);
+            result = match link {
+                Some(link) => member.vip.claim(netlink, link.index),
+                None => Err(NetlinkError::NoInterface),
+            };
+            if result.is_err() {
+                break;
+            }
+        }
+        self.present = result.is_ok();
+        if result.is_err() {
+            // What remains is removed by the kernel when its lease ends.
+            let _ = self.release(netlink);
+        }
+        result
+    }
+
+    pub(super) fn renew(&mut self, netlink: &mut Netlink) -> Result<(), NetlinkError> {
+        let mut members = self.members.iter_mut();
+        members.try_for_each(|member| member.vip.renew(netlink))
+    }
+
+    /// Clients are not served on the addresses any more.
+    pub(super) fn leave(&mut self) {
+        self.present = false;
+    }
+
+    pub(super) fn release(&mut self, netlink: &mut Netlink) -> Result<(), NetlinkError> {
+        let mut result = Ok(());
+        for member in &mut self.members {
+            result = result.and(member.vip.release(netlink));
+        }
+        result
+    }
+
+    /// Whether an address that is claimed is not on its interface.
+    pub(super) fn has_lost(&self, interfaces: &Interfaces) -> bool {
+        self.members.iter().any(|member| {
+            let link = interfaces.link(&member.config.interface);
+            link.is_some_and(|link| {
+                let gone = |address: &IpAddr| !interfaces.holds(link.index, *address);
+                member.vip.is_claimed_on(link.index) && member.addresses.iter().any(gone)
+            })
+        })
+    }
+
+    pub(super) fn lost_an_address(&mut self) {
+        tracing::warn!(
+            virtual_router = self.name,
+            "somebody removed a virtual address: it is put back"
+        );
+        for member in &mut self.members {
+            member.counters.put_back += 1;
+        }
+    }
+
+    /// Removes addresses that were there before.
+    pub(super) fn clear(&mut self, netlink: &mut Netlink, interfaces: &Interfaces) {
+        for member in &mut self.members {
+            let Some(link) = interfaces.link(&member.config.interface) else {
+                continue;
+            };
+            let present: Vec<_> = interfaces.of(link.index).copied().collect();
+            match member.vip.clear(netlink, link.index, &present) {
+                Ok(permanent) => {
+                    for address in permanent {
+                        tracing::warn!(virtual_router = member.config.name, %address,
+                            "was configured on the interface for good, and is removed: who is not \
+                             master must not have it");
+                    }
+                }
+                Err(error) => tracing::error!(virtual_router = member.config.name, %error,
+                    "a virtual address that is there already cannot be removed"),
+            }
+        }
+    }
+
+    /// Sends an advertisement to the group or to each peer. True when that has failed for as long
+    /// as peers wait.
+    pub(super) fn advertise(
+        &mut self,
+        member: usize,
+        priority: u8,
+        socket: Option<&VrrpSocket>,
+    ) -> bool {
+        let member = &mut self.members[member];
+        let sent = match (socket, member.source) {
+            (Some(socket), Some(source)) => member.send(priority, socket, source),
+            (None, _) | (_, None) => false,
+        };
+        if sent {
+            member.counters.sent += 1;
+            member.unsent = 0;
+        } else {
+            member.counters.unsent += 1;
+            member.unsent += 1;
+        }
+        // Only once: the router has stepped down then.
+        priority > 0 && member.unsent == LOST
+    }
+
+    pub(super) fn announce(&self, announcer: &Announcer, interfaces: &Interfaces) {
+        for member in &self.members {
+            let link = interfaces.link(&member.config.interface);
+            let Some((index, hardware)) = link.and_then(|l| Some((l.index, l.hardware?))) else {
+                // Nobody learns addresses on what is not an Ethernet.
+                continue;
+            };
+            for &address in &member.addresses {
+                if let Err(error) = announcer.announce(index, hardware, address) {
+                    tracing::debug!(virtual_router = member.config.name, %error, "not announced");
+                }
+            }
+        }
+    }
+
+    /// One line, and the counters.
+    pub(super) fn report(&mut self, transition: Transition) {
+        let Transition { from, to, why } = transition;
+        let mut reason = why.to_string();
+        if let Some(what) = &self.waiting_for {
+            reason = format!("waits for {what}");
+        }
+        tracing::info!(virtual_router = self.name, from, to, reason,
+            priority = %self.priority, "virtual router changed");
+        for member in &mut self.members {
+            member.counters.transitions += 1;
+            member.counters.became_master += u64::from(to == "master");
+        }
+    }
+
+    pub(super) fn status(&self) -> impl Iterator<Item = RouterStatus> {
+        let (since, why) = self.router.since();
+        self.members.iter().map(move |member| RouterStatus {
+            name: member.config.name.clone(),
+            interface: member.config.interface.clone(),
+            router_id: member.config.router_id,
+            version: member.config.version,
+            interval: member.config.advert_interval,
+            addresses: member.config.addresses.clone(),
+            group: member.config.group.clone(),
+            state: self.router.state().name(),
+            since,
+            why: why.to_string(),
+            waiting_for: self.waiting_for.clone(),
+            priority: self.priority.clone(),
+            heard: member.heard,
+            counters: member.counters.clone(),
+        })
+    }
+}
+
+impl Virtual {
+    fn new(config: &VirtualRouter) -> Self {
+        Self {
+            addresses: config.addresses.iter().map(ipnet::IpNet::addr).collect(),
+            vip: Vip::new(config.addresses.clone()),
+            config: config.clone(),
+            source: None,
+            forms: Vec::new(),
+            heard: None,
+            counters: Counters::default(),
+            unsent: 0,
+            complained: None,
+        }
+    }
+
+    fn send(&self, priority: u8, socket: &VrrpSocket, source: IpAddr) -> bool {
+        let said = Advertisement {
+            version: self.config.version,
+            router_id: self.config.router_id,
+            priority,
+            interval: self.config.advert_interval,
+            addresses: self.addresses.clone(),
+        };
+        let group: IpAddr = match source {
+            IpAddr::V4(_) => GROUP_V4.into(),
+            IpAddr::V6(_) => GROUP_V6.into(),
+        };
+        let to = |destination: &IpAddr| {
+            let message = said.encode(source, *destination, self.form(*destination));
+            socket.send(&message, source, *destination).is_ok()
+        };
+        match self.config.peers.as_slice() {
+            [] => to(&group),
+            // One that is reached is enough; every one gets its own.
+            peers => peers.iter().filter(|peer| to(peer)).count() > 0,
+        }
+    }
+
+    /// The form of checksum for a destination.
+    fn form(&self, destination: IpAddr) -> ChecksumForm {
+        match self.config.checksum {
+            VrrpChecksum::Rfc5798 => ChecksumForm::PseudoHeader,
+            VrrpChecksum::Rfc9568 => ChecksumForm::MessageOnly,
+            VrrpChecksum::Auto => {
+                let own = self.forms.iter().find(|(from, _)| *from == destination);
+                let last = self.forms.last();
+                own.or(last)
+                    .map_or(ChecksumForm::PseudoHeader, |(_, form)| *form)
+            }
+        }
+    }
+}

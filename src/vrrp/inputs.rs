@@ -1,0 +1,113 @@
+//! What the vrrp thread and the others tell each other, without locks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+
+/// Clients are reset before an address is removed, but it does not stay longer for it.
+pub const RESET_LIMIT: Duration = Duration::from_millis(50);
+
+/// What is known of one pool.
+#[derive(Debug)]
+pub struct PoolInput {
+    /// Its name.
+    pub name: String,
+    /// It has a usable server.
+    pub usable: AtomicBool,
+    /// When a check of it last passed, in nanoseconds after [`Inputs::base`]; 0: never.
+    pub good_at: AtomicU64,
+}
+
+/// Virtual addresses that are not ours now, and which telling of them this is.
+#[derive(Debug, Clone, Default)]
+pub struct Absent {
+    /// Counts the times that it changed.
+    pub generation: u64,
+    /// The addresses.
+    pub addresses: Arc<[IpAddr]>,
+}
+
+/// Written by one side and read by the other.
+#[derive(Debug)]
+pub struct Inputs {
+    base: Instant,
+    /// By pool of the configuration.
+    pub pools: Box<[PoolInput]>,
+    absent: ArcSwap<Absent>,
+    /// Wakes the control thread, which tells the workers.
+    changed: mpsc::Sender<()>,
+    /// By worker: the generation of `absent` whose clients it has reset.
+    reset: Box<[AtomicU64]>,
+}
+
+impl Inputs {
+    /// For these pools and so many workers. `changed` gets a message when [`Inputs::absent`]
+    /// changed.
+    #[must_use]
+    pub fn new<'a>(
+        pools: impl Iterator<Item = &'a str>,
+        workers: usize,
+        changed: mpsc::Sender<()>,
+    ) -> Self {
+        let pool = |name: &str| PoolInput {
+            name: name.to_owned(),
+            usable: AtomicBool::new(false),
+            good_at: AtomicU64::new(0),
+        };
+        Self {
+            base: Instant::now(),
+            pools: pools.map(pool).collect(),
+            absent: ArcSwap::default(),
+            changed,
+            reset: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// A time as [`PoolInput::good_at`] has it.
+    #[must_use]
+    pub fn since_base(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.base).as_nanos();
+        u64::try_from(since).unwrap_or(u64::MAX)
+    }
+
+    /// When a check of a pool last passed.
+    #[must_use]
+    pub fn good_at(&self, pool: usize) -> Option<Instant> {
+        let nanos = self.pools[pool].good_at.load(Ordering::Relaxed);
+        (nanos > 0).then(|| self.base + Duration::from_nanos(nanos))
+    }
+
+    /// The virtual addresses that are not ours.
+    #[must_use]
+    pub fn absent(&self) -> Arc<Absent> {
+        self.absent.load_full()
+    }
+
+    /// Called by the vrrp thread: clients of these addresses are to be reset, and others not taken.
+    pub fn tell_absent(&self, addresses: Vec<IpAddr>) {
+        let generation = self.absent.load().generation + 1;
+        self.absent.store(Arc::new(Absent {
+            generation,
+            addresses: addresses.into(),
+        }));
+        // Full: it will look anyway.
+        let _ = self.changed.try_send(());
+    }
+
+    /// Called by a worker that has reset what it had to.
+    pub fn has_reset(&self, worker: usize, generation: u64) {
+        self.reset[worker].store(generation, Ordering::Release);
+    }
+
+    /// Whether all workers have.
+    #[must_use]
+    pub fn all_reset(&self) -> bool {
+        let generation = self.absent.load().generation;
+        let done = |worker: &AtomicU64| worker.load(Ordering::Acquire) >= generation;
+        self.reset.iter().all(done)
+    }
+}
