@@ -105,7 +105,7 @@ impl Vip {
         result
     }
 
-    /// Removes addresses that were on `interface` before we were asked to claim them: left behind by
+    /// Removes addresses that were on `interface` before we were to claim them: left behind by
     /// an earlier run, or put there by somebody for good. Returns those that were there for good.
     ///
     /// # Errors
