@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use nix::ifaddrs::getifaddrs;
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::socket::SockaddrStorage;
 
 pub mod error;
 pub mod file;
@@ -21,7 +23,7 @@ pub mod units;
 
 use error::Problem;
 pub use error::Problems;
-use limits::Surroundings;
+use limits::{Interface, Surroundings};
 use units::Centiseconds;
 
 /// Largest configuration file: some hundred thousand servers.
@@ -438,7 +440,33 @@ pub fn surroundings(is_daemon: bool) -> Surroundings {
         descriptors,
         cpus,
         is_daemon,
+        interfaces: interfaces(),
     }
+}
+
+/// The network interfaces of this host.
+fn interfaces() -> Option<Vec<Interface>> {
+    let mut interfaces: Vec<Interface> = Vec::new();
+    for found in getifaddrs().ok()? {
+        let name = found.interface_name;
+        let at = interfaces.iter().position(|one| one.name == name);
+        let at = at.unwrap_or_else(|| {
+            let addresses = Vec::new();
+            interfaces.push(Interface { name, addresses });
+            interfaces.len() - 1
+        });
+        let ip = |storage: Option<SockaddrStorage>| {
+            let storage = storage?;
+            let v4 = storage.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            v4.or_else(|| Some(IpAddr::V6(storage.as_sockaddr_in6()?.ip())))
+        };
+        if let (Some(address), Some(mask)) = (ip(found.address), ip(found.netmask))
+            && let Ok(address) = IpNet::with_netmask(address, mask)
+        {
+            interfaces[at].addresses.push(address);
+        }
+    }
+    Some(interfaces)
 }
 
 /// The text of a file of at most `most` bytes; the error is in words.

@@ -14,14 +14,27 @@ use std::process::{Command, Output};
 use std::{env, fs};
 
 use proptest::prelude::*;
-use warren::config::{self, Config, Problems, file, limits::Surroundings};
+use warren::config::{
+    self, Config, Problems, file,
+    limits::{Interface, Surroundings},
+};
 
 /// The same machine for every test.
 const MACHINE: Surroundings = Surroundings {
     descriptors: 10_000,
     cpus: 2,
     is_daemon: true,
+    interfaces: None,
 };
+
+/// What a host has where that matters.
+fn interfaces() -> Vec<Interface> {
+    let addresses = ["192.0.2.11/24", "fe80::11/64"];
+    vec![Interface {
+        name: "eth0".to_owned(),
+        addresses: addresses.map(|address| address.parse().unwrap()).to_vec(),
+    }]
+}
 
 fn parse(text: &str) -> Result<(Config, Problems), Problems> {
     config::parse_within(text, "test.toml", &folder("tests/config"), MACHINE)
@@ -71,6 +84,10 @@ fn the_reference_tells_the_defaults() {
         [pool.rabbit.servers]
         rabbit-1 = "192.0.2.21:5672"
         rabbit-2 = "192.0.2.22:5672"
+        [vrrp.amqp]
+        interface = "eth0"
+        router_id = 51
+        addresses = ["192.0.2.100/24"]
     "#;
     let (bare, _) = parse(bare).unwrap();
     let (reference, _) = parse(&shipped("reference.toml")).unwrap();
@@ -108,6 +125,7 @@ fn the_reference_has_every_key() {
         file::Listen::KEYS,
         file::Check::KEYS,
         file::Server::KEYS,
+        file::Vrrp::KEYS,
     ];
     for key in tables.into_iter().flatten() {
         assert!(has(key), "conf/reference.toml lacks `{key}`");
@@ -116,8 +134,7 @@ fn the_reference_has_every_key() {
         let table = format!("[pool.rabbit.{key}]");
         assert!(has(key) || text.contains(&table), "lacks `{key}`");
     }
-    // `vrrp` is known only to be refused.
-    for key in file::File::KEYS.iter().filter(|key| **key != "vrrp") {
+    for key in file::File::KEYS {
         let table = format!("\n[{key}");
         assert!(text.contains(&table), "conf/reference.toml lacks [{key}]");
     }
@@ -160,6 +177,7 @@ fn every_wrong_file_is_answered_as_stored() {
             let name = path.file_name().unwrap().to_str().unwrap();
             let machine = Surroundings {
                 is_daemon: !name.ends_with("-in-a-shell.toml"),
+                interfaces: name.ends_with("-host.toml").then(interfaces),
                 ..MACHINE
             };
             let answer = config::parse_within(&text, name, &folder("tests/config"), machine);

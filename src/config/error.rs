@@ -17,6 +17,9 @@
 //! | E0111 | a password file that cannot be used |
 //! | E0112 | more connections than the descriptor limit allows |
 //! | E0113 | not yet supported |
+//! | E0114 | a virtual address that cannot be one |
+//! | E0115 | a router id that is used twice on an interface |
+//! | E0116 | virtual routers of one group that differ |
 //! | W0201 | a pool that nobody uses |
 //! | W0202 | two servers of a pool with the same address |
 //! | W0203 | an idle timeout that ends healthy AMQP connections |
@@ -26,6 +29,10 @@
 //! | W0207 | a dead server that is noticed late |
 //! | W0208 | what would be E0112 if the daemon ran here, in a shell |
 //! | W0209 | a server that is one of warren's own listeners |
+//! | W0210 | a virtual address in no network of its interface |
+//! | W0211 | an interface that does not exist yet |
+//! | W0212 | a group of one virtual router |
+//! | W0213 | the owner of an address that the interface does not have |
 
 use std::fmt;
 use std::ops::Range;

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows a default or a rule between two keys: that is `config/resolve.rs`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::error::{Problem, Problems, SYNTAX};
-use super::{Address, Balance, Identity, LogFormat, LogLevel, OnDown, SendProxy};
+use super::{Address, Balance, Identity, LogFormat, LogLevel, OnDown, SendProxy, VrrpChecksum};
 
 pub mod read;
 mod values;
 mod words;
 
-pub use values::{Ignored, Mode};
+pub use values::{InterfaceAddress, InterfaceName, Mode, TrackedInterfaces};
 pub use words::CheckType;
 
 use read::{Key, List, Names, Read, Table, Value};
@@ -53,7 +54,7 @@ tables! {
         "admin" => admin: Admin,
         "listen" => listen: Names<Listen>,
         "pool" => pool: Names<Pool>,
-        "vrrp" => vrrp: Names<Ignored>,
+        "vrrp" => vrrp: Names<Vrrp>,
     }
 
     /// `[global]`
@@ -126,16 +127,35 @@ tables! {
         "backup" => backup: bool,
         "send_proxy" => send_proxy: SendProxy,
     }
+
+    /// `[vrrp.NAME]`
+    Vrrp {
+        "interface" => interface: InterfaceName,
+        "router_id" => router_id: i64,
+        "priority" => priority: i64,
+        "addresses" => addresses: List<InterfaceAddress>,
+        "version" => version: i64,
+        "advert_interval" => advert_interval: Duration,
+        "preempt" => preempt: bool,
+        "preempt_delay" => preempt_delay: Duration,
+        "startup_delay" => startup_delay: Duration,
+        "peers" => peers: List<IpAddr>,
+        "checksum" => checksum: VrrpChecksum,
+        "group" => group: String,
+        "track_interfaces" => track_interfaces: TrackedInterfaces,
+        "track_pools" => track_pools: Names<Key<i64>>,
+    }
 }
 
 /// Where which key belongs, for those who look for it elsewhere.
-const HOMES: [(&str, &[&str]); 6] = [
+const HOMES: [(&str, &[&str]); 7] = [
     ("global", Global::KEYS),
     ("log", Log::KEYS),
     ("admin", Admin::KEYS),
     ("listen.NAME", Listen::KEYS),
     ("pool.NAME", Pool::KEYS),
     ("pool.NAME.check", Check::KEYS),
+    ("vrrp.NAME", Vrrp::KEYS),
 ];
 
 macro_rules! read_as_tables {
@@ -149,7 +169,7 @@ macro_rules! read_as_tables {
     )*};
 }
 
-read_as_tables! { Global Log Admin Listen Pool Check }
+read_as_tables! { Global Log Admin Listen Pool Check Vrrp }
 
 impl Read for Server {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {

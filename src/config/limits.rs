@@ -1,5 +1,7 @@
 //! How many file descriptors a configuration needs, and what the machine offers.
 
+use ipnet::IpNet;
+
 /// Splice pipes that each worker may hold at once.
 pub const PIPES_PER_WORKER: usize = 32;
 
@@ -15,7 +17,7 @@ const PER_SERVER: usize = 2;
 const RESERVE: usize = 64;
 
 /// What the surroundings of a configuration offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surroundings {
     /// The most file descriptors that the process may have (hard RLIMIT_NOFILE).
     pub descriptors: usize,
@@ -24,6 +26,18 @@ pub struct Surroundings {
     /// The daemon itself runs here. `warren check` runs in a shell, whose descriptor limit is not
     /// the unit's: what does not fit there is only worth a warning.
     pub is_daemon: bool,
+    /// The network interfaces with their addresses; `None` when they cannot be read, or must not
+    /// matter.
+    pub interfaces: Option<Vec<Interface>>,
+}
+
+/// A network interface of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its addresses, each with the length of its network's prefix.
+    pub addresses: Vec<IpNet>,
 }
 
 /// File descriptors needed for `connections` at once, with `sockets` listening (bound addresses

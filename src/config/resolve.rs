@@ -15,6 +15,7 @@ mod capacity;
 mod check;
 mod listener;
 mod pool;
+mod vrrp;
 
 /// The default of `admin.socket`.
 const SOCKET: &str = "/run/warren/admin.sock";
@@ -40,15 +41,6 @@ pub struct Outside<'a> {
 /// The configuration, or `None` when there are errors among the problems.
 #[must_use]
 pub fn resolve(file: &File, outside: &Outside<'_>, problems: &mut Problems) -> Option<Config> {
-    for router in names(&file.vrrp) {
-        let path = format!("vrrp.{}", router.name);
-        problems.push(no_vrrp_yet(&path).at(router.at.clone(), "here"));
-    }
-    if let Some(vrrp) = file.vrrp.given()
-        && vrrp.value.is_empty()
-    {
-        problems.push(no_vrrp_yet("vrrp").at(vrrp.key.clone(), "here"));
-    }
     let nothing = (
         file::Global::default(),
         file::Log::default(),
@@ -81,9 +73,9 @@ pub fn resolve(file: &File, outside: &Outside<'_>, problems: &mut Problems) -> O
         admin,
         listeners,
         pools,
-        virtual_routers: Vec::new(),
+        virtual_routers: vrrp::resolve(file, &pool_names, &outside.surroundings, problems),
     };
-    capacity::check(file, &config, outside.surroundings, problems);
+    capacity::check(file, &config, &outside.surroundings, problems);
     problems.sort();
     (!problems.has_errors()).then_some(config)
 }
@@ -94,11 +86,6 @@ fn names<T>(key: &Key<Vec<Named<T>>>) -> &[Named<T>] {
 
 fn not_yet(path: &str) -> Problem {
     Problem::error("E0113", format!("`{path}` is not yet supported"))
-}
-
-fn no_vrrp_yet(path: &str) -> Problem {
-    not_yet(path)
-        .help("leave it out; keepalived can hold the virtual address that a listener binds")
 }
 
 /// Notes that the file lacks something, unless it may only have been misunderstood.
@@ -251,6 +238,7 @@ mod tests {
                 descriptors: 10_000,
                 cpus: 7,
                 is_daemon: true,
+                interfaces: None,
             };
             let parsed = crate::config::parse_within(&text, "test", Path::new("."), surroundings);
             parsed.unwrap().0.global.workers

@@ -237,6 +237,40 @@ pub fn network(text: &str) -> Result<IpNet, ValueError> {
     Ok(network)
 }
 
+/// An address with the length of its network's prefix, as an interface has it: "192.0.2.100/24".
+/// Without a length it is a network of its own.
+///
+/// # Errors
+///
+/// See [`duration`].
+pub fn interface_address(text: &str) -> Result<IpNet, ValueError> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(ip));
+    }
+    text.parse().map_err(|_| ValueError::Network)
+}
+
+/// The name of a network interface: at most 15 bytes, neither `/` nor white space (the kernel's
+/// `dev_valid_name`).
+///
+/// # Errors
+///
+/// See [`duration`].
+pub fn interface_name(text: &str) -> Result<String, ValueError> {
+    const LONGEST: usize = 15;
+    if text.is_empty() {
+        return Err(ValueError::Empty);
+    }
+    if text.len() > LONGEST {
+        return Err(ValueError::Longer(LONGEST));
+    }
+    let wrong = |character: char| character.is_whitespace() || "/:".contains(character);
+    match text.chars().find(|character| wrong(*character)) {
+        Some(character) => Err(ValueError::NameCharacter(character)),
+        None => Ok(text.to_owned()),
+    }
+}
+
 /// Permission bits in octal: "0660".
 ///
 /// # Errors

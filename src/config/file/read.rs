@@ -8,9 +8,6 @@ use toml::de::{DeTable, DeValue};
 use crate::config::error::{Problem, Problems, UNKNOWN_KEY};
 use crate::config::units::{self, ValueError};
 
-/// The table that is known only to be refused with better words.
-const NOT_YET: &str = "vrrp";
-
 /// What the file says about one key.
 #[derive(Debug, Default)]
 pub enum Key<T> {
@@ -240,7 +237,7 @@ impl<'a> Table<'a> {
 
     /// Notes a problem for each key that is not `known`.
     pub(super) fn refuse_other_keys(&self, known: &[&str], problems: &mut Problems) {
-        let accepted = || known.iter().copied().filter(|name| *name != NOT_YET);
+        let accepted = || known.iter().copied();
         for key in self.entries.keys() {
             let name: &str = key.get_ref();
             if known.contains(&name) {

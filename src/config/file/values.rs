@@ -1,16 +1,17 @@
 //! The types of single values, and what is accepted for each.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use super::read::{Read, Value};
+use super::read::{Key, List, Named, Names, Read, Value};
 use crate::config::Address;
 use crate::config::error::Problems;
-use crate::config::units;
+use crate::config::units::{self, ValueError};
 
 const DURATION: &str = "a duration such as \"250ms\", \"5s\", \"10m\", \"1h\" or \"2d\"";
 const NETWORK: &str = "a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
@@ -23,9 +24,17 @@ const MODE: &str = "permission bits in octal, such as \"0660\"";
 #[derive(Debug, Clone, Copy)]
 pub struct Mode(pub u32);
 
-/// Whatever it is.
-#[derive(Debug)]
-pub struct Ignored;
+/// An address as an interface has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InterfaceAddress(pub IpNet);
+
+/// The name of a network interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceName(pub String);
+
+/// `track_interfaces`: names, each with a weight or without.
+#[derive(Debug, Default)]
+pub struct TrackedInterfaces(pub Vec<(InterfaceName, Range<usize>, Key<i64>)>);
 
 impl Read for i64 {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
@@ -107,8 +116,47 @@ impl Read for Mode {
     }
 }
 
-impl Read for Ignored {
-    fn read(_: &Value<'_>, _: &mut Problems) -> Option<Self> {
-        Some(Self)
+impl Read for IpAddr {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let parse = |text: &str| {
+            text.parse()
+                .map_err(|_| ValueError::NotAnIp(text.to_owned()))
+        };
+        value.form("an IP address such as \"192.0.2.12\"", parse, problems)
+    }
+}
+
+impl Read for InterfaceAddress {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        const FORM: &str = "an address such as \"192.0.2.100/24\" or \"2001:db8::100/64\"";
+        value
+            .form(FORM, units::interface_address, problems)
+            .map(Self)
+    }
+}
+
+impl Read for InterfaceName {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        const FORM: &str = "the name of a network interface, such as \"eth0\"";
+        value.form(FORM, units::interface_name, problems).map(Self)
+    }
+}
+
+impl Read for TrackedInterfaces {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        if let DeValue::Table(_) = value.toml {
+            let table = Names::<Key<i64>>::read(value, problems)?;
+            let one = |named: Named<Key<i64>>| (InterfaceName(named.name), named.at, named.value);
+            return Some(Self(table.into_iter().map(one).collect()));
+        }
+        let list = List::<InterfaceName>::read(value, problems)?;
+        let one = |(name, at)| (name, at, Key::Absent);
+        Some(Self(list.into_iter().map(one).collect()))
+    }
+}
+
+impl Read for Key<i64> {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        Some(Self::of(value, problems))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::read::{Read, Value};
 use crate::config::error::Problems;
-use crate::config::{Balance, Identity, LogFormat, LogLevel, OnDown, SendProxy};
+use crate::config::{Balance, Identity, LogFormat, LogLevel, OnDown, SendProxy, VrrpChecksum};
 
 /// `type` of `[pool.NAME.check]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,11 @@ words! {
     OnDown {
         "reset" => Reset,
         "keep" => Keep,
+    }
+    VrrpChecksum {
+        "auto" => Auto,
+        "rfc5798" => Rfc5798,
+        "rfc9568" => Rfc9568,
     }
     SendProxy {
         "off" => Off,

@@ -14,7 +14,7 @@ use crate::config::{Config, Host};
 pub(super) fn check(
     file: &File,
     config: &Config,
-    surroundings: Surroundings,
+    surroundings: &Surroundings,
     problems: &mut Problems,
 ) {
     warn_of_unused_pools(file, problems);
@@ -115,7 +115,8 @@ fn warn_of_unused_pools(file: &File, problems: &mut Problems) {
 
 /// What the descriptor limit allows to a configuration.
 struct Budget {
-    surroundings: Surroundings,
+    descriptors: usize,
+    is_daemon: bool,
     sockets: usize,
     servers: usize,
     workers: usize,
@@ -123,17 +124,19 @@ struct Budget {
 }
 
 impl Budget {
-    fn of(config: &Config, surroundings: Surroundings) -> Self {
+    fn of(config: &Config, surroundings: &Surroundings) -> Self {
+        let descriptors = surroundings.descriptors;
         let workers = config.global.workers;
         let addresses: usize = config.listeners.iter().map(|one| one.bind.len()).sum();
         let sockets = addresses.saturating_mul(workers);
         let servers = config.pools.iter().map(|pool| pool.servers.len()).sum();
         Self {
-            surroundings,
+            descriptors,
+            is_daemon: surroundings.is_daemon,
             sockets,
             servers,
             workers,
-            possible: connections_possible(surroundings.descriptors, sockets, servers, workers),
+            possible: connections_possible(descriptors, sockets, servers, workers),
         }
     }
 
@@ -175,7 +178,7 @@ impl Budget {
     }
 
     fn too_small(&self, what: &str, connections: usize) -> Problem {
-        let problem = match self.surroundings.is_daemon {
+        let problem = match self.is_daemon {
             true => Problem::error("E0112", what),
             false => Problem::warning("W0208", what),
         };
@@ -184,8 +187,8 @@ impl Budget {
 
     fn explain(&self, connections: usize) -> String {
         let needed = descriptors_needed(connections, self.sockets, self.servers, self.workers);
-        let limit = self.surroundings.descriptors;
-        match self.surroundings.is_daemon {
+        let limit = self.descriptors;
+        match self.is_daemon {
             true => format!(
                 "it needs {needed} file descriptors and the hard limit is {limit}; raise \
                  LimitNOFILE= of the unit, or `ulimit -Hn`"
