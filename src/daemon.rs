@@ -18,6 +18,10 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
+mod election;
+
+use election::{Ears, Ended, Voice};
+
 use crate::admin;
 use crate::config::Config;
 use crate::config::limits::{PIPES_PER_WORKER, connections_possible, descriptors_needed};
@@ -71,6 +75,9 @@ pub enum StartError {
         /// The hard limit.
         limit: u64,
     },
+    /// The virtual routers need something that this process may not do.
+    #[error("{0} is missing: VRRP needs CAP_NET_ADMIN and CAP_NET_RAW")]
+    Capability(&'static str),
     /// A thread or runtime could not be made.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -209,6 +216,7 @@ fn build(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<Built, Sta
         started_at: SystemTime::now(),
         stopping: false.into(),
         history: Default::default(),
+        virtual_routers: (!config.virtual_routers.is_empty()).then(Arc::default),
         logs_dropped,
         pools,
         config,
@@ -291,8 +299,15 @@ async fn control(
     let (signal, receiver) = watch::channel(Signal::default());
     let signal = Rc::new(signal);
     let notifier = Notifier::from_environment().map_err(StartError::Thread)?;
+    let (voice, ears) = election::channel(&registry);
+    let Ears {
+        commands: heard,
+        changed,
+    } = ears;
+    tokio::task::spawn_local(pass_on(changed, voice.clone(), Rc::clone(&signal)));
     let mut control = Control {
         registry,
+        voice,
         signal,
         commands,
         notifier,
@@ -320,12 +335,22 @@ async fn control(
         threads.push(started.map_err(StartError::Thread)?);
     }
     drop(shared);
+    // Last: the listeners are bound before an address may be claimed, and the pools are known.
+    let elected = election::start(&control.registry, &control.voice, heard);
+    let elected = match elected {
+        Ok(elected) => elected,
+        Err(error) => {
+            control.end_workers().await;
+            return Err(error);
+        }
+    };
     for (listen, addresses) in control.registry.config.listeners.iter().zip(addresses) {
         tracing::info!(listener = %listen.name, ?addresses, "accepting");
     }
     control.notifier.ready(&control.status());
     ready();
     let how = control.keep_house().await;
+    let how = control.give_up_addresses(how, elected).await;
     control.stop(how).await;
     for thread in threads {
         // A worker that panicked has aborted the process already.
@@ -340,6 +365,14 @@ async fn control(
     .await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Tells the workers whenever the vrrp thread has given up addresses, or got some.
+async fn pass_on(mut changed: mpsc::Receiver<()>, voice: Voice, signal: Rc<watch::Sender<Signal>>) {
+    while changed.recv().await.is_some() {
+        let absent = voice.absent();
+        signal.send_modify(|signal| signal.absent = absent);
+    }
 }
 
 /// Removes the admin socket, whatever way the daemon ends.
@@ -375,6 +408,8 @@ fn every(period: Duration) -> Interval {
 
 struct Control {
     registry: Arc<Registry>,
+    /// To the vrrp thread.
+    voice: Voice,
     signal: Rc<watch::Sender<Signal>>,
     commands: mpsc::Receiver<Command>,
     notifier: Notifier,
@@ -395,8 +430,10 @@ impl Control {
     /// Starts the monitors; the future ends when every server has been checked once.
     fn start_checks(&self) -> impl Future<Output = Arc<[Monitors]>> + use<> {
         let signal = Rc::clone(&self.signal);
+        let voice = self.voice.clone();
         let on_change = Rc::new(move |pool: &Pool, change: &StateChange| {
             log_change(pool, change);
+            voice.tell_pool(pool, Instant::now());
             if change.to == State::Down {
                 signal.send_modify(|signal| signal.revocations += 1);
             }
@@ -445,13 +482,39 @@ impl Control {
         loop {
             tokio::select! {
                 command = self.told_to_stop() => return command,
-                _ = tick.tick() => self.registry.pools.iter().for_each(|p| p.tick(Instant::now())),
+                _ = tick.tick() => self.tick(Instant::now()),
                 _ = second.tick() => {
                     self.registry.sample(Instant::now());
                     self.notifier.status(&self.status());
                 }
                 _ = watchdog.tick(), if !stopping => self.feed_watchdog(watched),
             }
+        }
+    }
+
+    fn tick(&self, now: Instant) {
+        for pool in &self.registry.pools {
+            pool.tick(now);
+            self.voice.tell_pool(pool, now);
+        }
+    }
+
+    /// Waits until the virtual addresses are given up, or until somebody tells us to hurry. The
+    /// listeners serve on meanwhile.
+    async fn give_up_addresses(&mut self, how: Command, elected: Ended) -> Command {
+        if self.registry.virtual_routers.is_none() || how == Command::End {
+            return how;
+        }
+        self.registry.stopping.store(true, Ordering::Relaxed);
+        self.notifier.stopping();
+        let longest = election::longest_farewell(&self.registry.config);
+        self.notifier
+            .extend_timeout(longest + Duration::from_secs(5));
+        self.voice.stop().await;
+        tokio::select! {
+            _ = elected => how,
+            how = self.keep_house() => how,
+            () = tokio::time::sleep(longest) => how,
         }
     }
 
@@ -499,6 +562,10 @@ impl Control {
                 () = tokio::time::sleep(drain) => tracing::info!("drain timeout: ending the rest"),
             }
         }
+        self.end_workers().await;
+    }
+
+    async fn end_workers(&self) {
         self.signal
             .send_modify(|signal| signal.stage = Stage::Ending);
         // Every worker holds a receiver until it has ended.

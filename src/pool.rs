@@ -11,9 +11,9 @@
 //! handed to the next in line under that same lock.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::health::verdict::CheckResult;
@@ -43,6 +43,9 @@ pub struct Pool {
     pub servers: Vec<Server>,
     /// HAProxy's averages of the BACKEND row.
     pub averages: Averages,
+    /// When a check of one of its servers last passed, in nanoseconds after `since`; 0: never.
+    passed_at: AtomicU64,
+    since: Instant,
     table: Mutex<Table>,
 }
 
@@ -166,6 +169,8 @@ impl Pool {
             id,
             servers,
             averages: Averages::default(),
+            passed_at: AtomicU64::new(0),
+            since: now,
             table: Mutex::new(Table::new(&config, now)),
             config,
         })
@@ -189,11 +194,23 @@ impl Pool {
     /// a server that went down, draining or not, has moved its [`Server::epoch`] on, unless it is
     /// [`Report::leaving`].
     pub fn report(&self, server: usize, report: Report, now: Instant) -> Option<StateChange> {
+        if report.result.code.passed() {
+            let since = now.saturating_duration_since(self.since).as_nanos();
+            let since = u64::try_from(since).unwrap_or(u64::MAX);
+            self.passed_at.store(since, Ordering::Relaxed);
+        }
         self.with(|table| {
             let change = table.report(server, report, now);
             self.publish_epoch(table, server);
             change
         })
+    }
+
+    /// When a check of one of its servers last passed.
+    #[must_use]
+    pub fn passed_at(&self) -> Option<Instant> {
+        let since = self.passed_at.load(Ordering::Relaxed);
+        (since > 0).then(|| self.since + Duration::from_nanos(since))
     }
 
     /// Sets what the operator says. Open connections stay, whatever it is: only a check that fails

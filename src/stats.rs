@@ -262,6 +262,8 @@ pub struct WorkerCounters {
     pub pipes_held: AtomicU32,
     /// Pipes in use now.
     pub pipes_used: AtomicU32,
+    /// Whose clients it has reset: [`crate::vrrp::inputs::Absent::generation`].
+    pub departed: AtomicU64,
 }
 
 impl WorkerCounters {
@@ -279,6 +281,7 @@ impl WorkerCounters {
             pipes_refused: Counter::default(),
             pipes_held: AtomicU32::new(0),
             pipes_used: AtomicU32::new(0),
+            departed: AtomicU64::new(0),
         }
     }
 }
@@ -316,6 +319,8 @@ pub struct Registry {
     /// Rates and highest values that only exist when somebody looks once per second; starts as
     /// [`Default`], moved on by [`Registry::sample`].
     pub history: Mutex<history::History>,
+    /// What the vrrp thread last published; `None` without virtual routers.
+    pub virtual_routers: Option<std::sync::Arc<crate::vrrp::driver::Published>>,
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ fn registry() -> Arc<Registry> {
         stopping: AtomicBool::new(false),
         logs_dropped: Arc::new(AtomicU64::new(0)),
         history: Mutex::default(),
+        virtual_routers: None,
     })
 }
 

@@ -43,7 +43,7 @@ pub fn main(path: &Path) -> u8 {
 /// The error with its causes and, where it helps, what is missing.
 fn describe(error: &StartError) -> String {
     let mut line = with_causes(error);
-    if exit_code(error) == exit::NO_PERMISSION {
+    if matches!(error, StartError::Bind { .. }) && exit_code(error) == exit::NO_PERMISSION {
         line.push_str(" (ports below 1024 need CAP_NET_BIND_SERVICE)");
     }
     line
@@ -56,6 +56,7 @@ fn exit_code(error: &StartError) -> u8 {
         } if source.kind() == ErrorKind::PermissionDenied && address.port() < 1024 => {
             exit::NO_PERMISSION
         }
+        StartError::Capability(_) => exit::NO_PERMISSION,
         StartError::Bind { .. } | StartError::Admin { .. } => exit::UNAVAILABLE,
         StartError::Descriptors { .. } => exit::CONFIG,
         StartError::Thread(_) => exit::FAILED,

@@ -94,6 +94,8 @@ pub enum Cause {
     IdleTimeout,
     /// The server went down and the pool resets its connections then.
     ServerDown,
+    /// The client had connected to a virtual address that this node gave up.
+    AddressReleased,
     /// The process stopped: drain timeout, or a second TERM.
     Stopped,
     /// A system call failed in a way that has no name of its own.
@@ -102,7 +104,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::ClientClosed,
         Self::ServerClosed,
         Self::ClientReset,
@@ -122,6 +124,7 @@ impl Cause {
         Self::ConnectFailed,
         Self::IdleTimeout,
         Self::ServerDown,
+        Self::AddressReleased,
         Self::Stopped,
         Self::InternalError,
     ];
@@ -149,6 +152,7 @@ impl Cause {
             Self::ConnectFailed => "connect-failed",
             Self::IdleTimeout => "idle-timeout",
             Self::ServerDown => "server-down",
+            Self::AddressReleased => "address-released",
             Self::Stopped => "stopped",
             Self::InternalError => "internal-error",
         }
@@ -175,6 +179,7 @@ impl Cause {
             | Self::ConnectFailed
             | Self::IdleTimeout
             | Self::ServerDown
+            | Self::AddressReleased
             | Self::Stopped
             | Self::InternalError => By::Us,
         }
@@ -214,7 +219,7 @@ impl Ending {
             Cause::ConnectFailed => "RC",
             Cause::IdleTimeout => "cD",
             Cause::ServerDown => "DD",
-            Cause::Stopped => "KD",
+            Cause::AddressReleased | Cause::Stopped => "KD",
             Cause::InternalError => "ID",
         }
     }

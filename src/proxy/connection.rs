@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub(super) enum Order {
     Look,
     /// End: silent for the idle timeout.
     EndIdle,
+    /// End: the address that the client connected to is not ours any more.
+    EndReleased,
     /// End: the process stops.
     EndStopped,
 }
@@ -42,6 +44,8 @@ pub(super) struct Connection {
     worker: Rc<Worker>,
     listener: usize,
     client: Cell<SocketAddr>,
+    /// The address of ours that it connected to, if some address of ours may go.
+    local: Option<IpAddr>,
     /// Whom the client connected to, as a PROXY header gave it.
     destination: Cell<Option<SocketAddr>>,
     during: Cell<During>,
@@ -78,10 +82,15 @@ pub(super) fn spawn(
     peer: SocketAddr,
     slot: Slot,
 ) {
+    let moves = !worker.registry.config.virtual_routers.is_empty();
+    // A socket without an address has failed, and says so when it is read.
+    let local = moves.then(|| client.local_addr().ok()).flatten();
+    let local = local.map(|address| address.ip().to_canonical());
     let connection = Rc::new(Connection {
         worker: Rc::clone(worker),
         listener,
         client: Cell::new(peer),
+        local,
         destination: Cell::new(None),
         during: Cell::new(During::Admitting),
         lease: RefCell::new(None),
@@ -105,6 +114,9 @@ pub(super) fn spawn(
         .connections
         .borrow_mut()
         .insert(Rc::clone(&connection));
+    if connection.is_at(&worker.absent.borrow().addresses) {
+        connection.give(Order::EndReleased);
+    }
     tokio::task::spawn_local(run(connection, client, key));
 }
 
@@ -384,6 +396,11 @@ impl Connection {
         }
     }
 
+    /// Whether the client connected to one of these addresses.
+    pub(super) fn is_at(&self, addresses: &[IpAddr]) -> bool {
+        self.local.is_some_and(|local| addresses.contains(&local))
+    }
+
     /// Whether the sweep should look at this connection every time.
     pub(super) fn wants_a_look(&self) -> bool {
         self.watched.get() || !self.guarded.get()
@@ -401,6 +418,7 @@ impl Connection {
     pub(super) fn order(&self, client: &TcpStream, server: Option<&TcpStream>) -> Option<Cause> {
         match self.order.take()? {
             Order::EndIdle => Some(Cause::IdleTimeout),
+            Order::EndReleased => Some(Cause::AddressReleased),
             Order::EndStopped => Some(Cause::Stopped),
             Order::Look => {
                 if self.lease.borrow().as_ref().is_some_and(Lease::is_revoked) {

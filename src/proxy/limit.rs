@@ -187,6 +187,7 @@ mod tests {
             stopping: AtomicBool::new(false),
             logs_dropped: Arc::default(),
             history: Mutex::default(),
+            virtual_routers: None,
         })))
     }
 

@@ -6,9 +6,10 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{IpAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -40,13 +41,25 @@ pub enum Stage {
     Ending,
 }
 
+/// Virtual addresses that this node does not have, and which telling of them this is.
+#[derive(Debug, Clone, Default)]
+pub struct Absent {
+    /// Counts the times that they changed; a worker that has reset the clients of all of them says
+    /// so in [`WorkerCounters::departed`].
+    pub generation: u64,
+    /// The addresses.
+    pub addresses: Arc<[IpAddr]>,
+}
+
 /// What the control thread tells all workers.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Signal {
     /// How far the process is on its way down.
     pub stage: Stage,
     /// Counts the times at which a server was revoked: workers look at once.
     pub revocations: u64,
+    /// Whose clients are reset, and new ones not taken.
+    pub absent: Absent,
 }
 
 /// What every worker needs of the daemon.
@@ -81,6 +94,7 @@ pub(super) struct Worker {
     /// Somebody left the table.
     pub(super) ended: Notify,
     pub(super) stage: Cell<Stage>,
+    pub(super) absent: RefCell<Absent>,
     /// Sweeps so far: a clock that costs nothing to read.
     pub(super) tick: Cell<u32>,
     monitors: Arc<[Monitors]>,
@@ -127,6 +141,7 @@ impl Worker {
             connections: RefCell::default(),
             ended: Notify::new(),
             stage: Cell::default(),
+            absent: RefCell::default(),
             tick: Cell::new(0),
             monitors: Arc::clone(&shared.monitors),
             random: Cell::new(seed(index)),
@@ -149,14 +164,15 @@ impl Worker {
         loop {
             tokio::select! {
                 _ = sweep.tick() => self.sweep(),
-                () = self.ended.notified(), if self.stage.get() != Stage::Running => {}
+                () = self.ended.notified(), if self.counts_endings() => {}
                 changed = signal.changed() => {
                     // The control thread is gone only when the process is ending.
                     let news = changed.map_or(
-                        Signal { stage: Stage::Ending, revocations: 0 },
-                        |()| *signal.borrow_and_update(),
+                        Signal { stage: Stage::Ending, ..Signal::default() },
+                        |()| signal.borrow_and_update().clone(),
                     );
                     self.stage.set(news.stage);
+                    self.depart(news.absent);
                     if news.stage != Stage::Running {
                         for task in &accepting {
                             task.abort();
@@ -169,9 +185,45 @@ impl Worker {
                     self.order_all(order);
                 }
             }
+            self.has_departed();
             if self.stage.get() != Stage::Running && self.connections.borrow().is_empty() {
                 return;
             }
+        }
+    }
+
+    /// Whether it matters that a connection has ended.
+    fn counts_endings(&self) -> bool {
+        let departing = self.counters.departed.load(Ordering::Relaxed);
+        self.stage.get() != Stage::Running || departing != self.absent.borrow().generation
+    }
+
+    /// Ends the clients of addresses that are not ours.
+    fn depart(&self, absent: Absent) {
+        if absent.generation == self.absent.borrow().generation {
+            return;
+        }
+        for (_, connection) in &*self.connections.borrow() {
+            if connection.is_at(&absent.addresses) {
+                connection.give(Order::EndReleased);
+            }
+        }
+        self.absent.replace(absent);
+    }
+
+    /// Says so when none of those clients is left.
+    fn has_departed(&self) {
+        let absent = self.absent.borrow();
+        let departed = &self.counters.departed;
+        if departed.load(Ordering::Relaxed) == absent.generation {
+            return;
+        }
+        let connections = self.connections.borrow();
+        if !connections
+            .iter()
+            .any(|(_, one)| one.is_at(&absent.addresses))
+        {
+            departed.store(absent.generation, Ordering::Release);
         }
     }
 

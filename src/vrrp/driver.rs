@@ -44,7 +44,7 @@ const SUSPENDED: Duration = Duration::from_millis(200);
 /// How often it is looked whether the workers have reset their clients.
 const LOOK: Duration = Duration::from_millis(1);
 /// What is published may be so old.
-const PUBLISH: Duration = Duration::from_millis(50);
+const PUBLISH: Duration = Duration::from_millis(100);
 
 /// What the control thread can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +161,7 @@ impl Driver {
         self.look_at_inputs(Instant::now());
         loop {
             let woken = self.wait().await;
+            self.inputs.rounds.add(1);
             let now = Instant::now();
             self.notice_suspension(now);
             self.receive(now);

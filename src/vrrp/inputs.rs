@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
+use crate::stats::{Counter, WorkerCounters};
+
 /// Clients are reset before an address is removed, but it does not stay longer for it.
 pub const RESET_LIMIT: Duration = Duration::from_millis(50);
 
@@ -25,14 +27,13 @@ pub struct PoolInput {
 /// Virtual addresses that are not ours now, and which telling of them this is.
 #[derive(Debug, Clone, Default)]
 pub struct Absent {
-    /// Counts the times that it changed.
+    /// Counts the times that they changed.
     pub generation: u64,
     /// The addresses.
     pub addresses: Arc<[IpAddr]>,
 }
 
 /// Written by one side and read by the other.
-#[derive(Debug)]
 pub struct Inputs {
     base: Instant,
     /// By pool of the configuration.
@@ -40,17 +41,17 @@ pub struct Inputs {
     absent: ArcSwap<Absent>,
     /// Wakes the control thread, which tells the workers.
     changed: mpsc::Sender<()>,
-    /// By worker: the generation of `absent` whose clients it has reset.
-    reset: Box<[AtomicU64]>,
+    workers: Vec<Arc<WorkerCounters>>,
+    /// Rounds of the vrrp thread, for the watchdog.
+    pub rounds: Counter,
 }
 
 impl Inputs {
-    /// For these pools and so many workers. `changed` gets a message when [`Inputs::absent`]
-    /// changed.
+    /// For these pools and workers. `changed` gets a message when [`Inputs::absent`] changed.
     #[must_use]
     pub fn new<'a>(
         pools: impl Iterator<Item = &'a str>,
-        workers: usize,
+        workers: Vec<Arc<WorkerCounters>>,
         changed: mpsc::Sender<()>,
     ) -> Self {
         let pool = |name: &str| PoolInput {
@@ -63,15 +64,20 @@ impl Inputs {
             pools: pools.map(pool).collect(),
             absent: ArcSwap::default(),
             changed,
-            reset: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            workers,
+            rounds: Counter::default(),
         }
     }
 
-    /// A time as [`PoolInput::good_at`] has it.
-    #[must_use]
-    pub fn since_base(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.base).as_nanos();
-        u64::try_from(since).unwrap_or(u64::MAX)
+    /// Tells what is known of a pool; true when that makes a difference at once.
+    pub fn tell_pool(&self, pool: usize, usable: bool, good_at: Option<Instant>) -> bool {
+        let known = &self.pools[pool];
+        if let Some(at) = good_at {
+            let since = at.saturating_duration_since(self.base).as_nanos();
+            let since = u64::try_from(since).unwrap_or(u64::MAX).max(1);
+            known.good_at.store(since, Ordering::Relaxed);
+        }
+        known.usable.swap(usable, Ordering::Relaxed) != usable
     }
 
     /// When a check of a pool last passed.
@@ -94,20 +100,15 @@ impl Inputs {
             generation,
             addresses: addresses.into(),
         }));
-        // Full: it will look anyway.
+        // Full: it has not looked yet, and will.
         let _ = self.changed.try_send(());
     }
 
-    /// Called by a worker that has reset what it had to.
-    pub fn has_reset(&self, worker: usize, generation: u64) {
-        self.reset[worker].store(generation, Ordering::Release);
-    }
-
-    /// Whether all workers have.
+    /// Whether all workers have reset whom they had to.
     #[must_use]
     pub fn all_reset(&self) -> bool {
         let generation = self.absent.load().generation;
-        let done = |worker: &AtomicU64| worker.load(Ordering::Acquire) >= generation;
-        self.reset.iter().all(done)
+        let mut workers = self.workers.iter();
+        workers.all(|worker| worker.departed.load(Ordering::Acquire) >= generation)
     }
 }
