@@ -10,6 +10,7 @@ pub mod check;
 pub mod demo;
 pub mod run;
 pub mod status;
+pub mod vrrp;
 
 /// Where the configuration lives unless `-c` says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/warren/warren.toml";
@@ -59,6 +60,8 @@ enum Command {
     Check(check::Options),
     /// Show what a running daemon is doing
     Status(status::Options),
+    /// Show the virtual routers of a running daemon
+    Vrrp(vrrp::Options),
     /// Balance three embedded AMQP brokers on loopback, kill one, and count
     Demo(demo::Options),
 }
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Run { config } => run::main(&config),
         Command::Check(options) => check::main(&options),
         Command::Status(options) => status::main(&options),
+        Command::Vrrp(options) => vrrp::main(&options),
         Command::Demo(options) => demo::main(&options),
     })
 }

@@ -35,7 +35,8 @@ use crate::stats::{Gauge, Registry, WorkerCounters};
 
 /// How often slow starts are moved on.
 const TICK: Duration = Duration::from_millis(200);
-/// A worker that was not seen to sweep for this long is stuck; it sweeps every second.
+/// A worker that was not seen to sweep for this long is stuck; it sweeps every second, and the vrrp
+/// thread goes round more often.
 const STUCK: Duration = Duration::from_secs(3);
 /// Large pipes in all: with 1 MiB each they stay below `fs.pipe-user-pages-soft` (64 MiB).
 const PIPES: usize = 48;
@@ -356,15 +357,19 @@ async fn control(
         // A worker that panicked has aborted the process already.
         let _ = thread.join();
     }
-    // Brokers that do not answer are not waited for.
+    say_farewell(&monitors).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Lets the checks end in order. Brokers that do not answer are not waited for.
+async fn say_farewell(monitors: &[Monitors]) {
     let _ = tokio::time::timeout(FAREWELL, async {
-        for monitor in &*monitors {
+        for monitor in monitors {
             monitor.end().await;
         }
     })
     .await;
-    tracing::info!("stopped");
-    Ok(())
 }
 
 /// Tells the workers whenever the vrrp thread has given up addresses, or got some.
@@ -413,7 +418,7 @@ struct Control {
     signal: Rc<watch::Sender<Signal>>,
     commands: mpsc::Receiver<Command>,
     notifier: Notifier,
-    /// By worker, for the watchdog.
+    /// By worker, and at the end the vrrp thread, for the watchdog.
     progress: Vec<Progress>,
 }
 
@@ -526,9 +531,12 @@ impl Control {
             sweeps: u64::MAX,
             without: 0,
         };
-        self.progress.resize(workers.len(), unseen);
-        for (worker, progress) in workers.iter().zip(&mut self.progress) {
-            let sweeps = worker.sweeps.get();
+        let elects = self.registry.virtual_routers.is_some();
+        let vrrp = elects.then(|| self.voice.rounds());
+        let sweeps = workers.iter().map(|worker| worker.sweeps.get()).chain(vrrp);
+        self.progress
+            .resize(workers.len() + usize::from(elects), unseen);
+        for (sweeps, progress) in sweeps.zip(&mut self.progress) {
             let moved = sweeps != progress.sweeps;
             let without = if moved {
                 0
@@ -539,6 +547,9 @@ impl Control {
         }
         let is_stuck = |progress: &Progress| interval.saturating_mul(progress.without) >= STUCK;
         match self.progress.iter().position(is_stuck) {
+            Some(worker) if worker == workers.len() => {
+                tracing::error!("the vrrp thread makes no progress");
+            }
             Some(worker) => tracing::error!(worker, "a worker makes no progress"),
             None => self.notifier.ping(),
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{exit, with_causes};
-use crate::stats::snapshot::Snapshot;
+use crate::stats::snapshot::{Snapshot, VirtualRouterSnapshot};
 
 mod screen;
 mod table;
@@ -83,6 +83,17 @@ fn once(options: &Options) -> Result<u8, StatusError> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(StatusError::Print(error)),
         _ => Ok(exit_code(&snapshot)),
     }
+}
+
+/// What the daemon behind a socket is doing, or in words why that is not known.
+pub(super) fn fetch(socket: &Path) -> Result<Snapshot, String> {
+    let fetched = ask(socket).and_then(|answer| parse(&answer));
+    fetched.map_err(|error| explain(&error, socket))
+}
+
+/// The section of the screen about a virtual router.
+pub(super) fn virtual_router(router: &VirtualRouterSnapshot) -> String {
+    screen::virtual_router(router, colours())
 }
 
 fn exit_code(snapshot: &Snapshot) -> u8 {

@@ -9,8 +9,9 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use super::history::{Flow, History, PoolSample, Sample};
 use super::snapshot::{
-    AverageTimes, CheckStatus, EndingCount, Identity, Latency, Level, ListenerSnapshot,
-    Percentiles, Pipes, PoolSnapshot, ServerStatus, Snapshot,
+    AverageTimes, CheckStatus, EndingCount, HeardSnapshot, Identity, Latency, Level,
+    ListenerSnapshot, Percentiles, Pipes, PoolSnapshot, ServerStatus, Snapshot,
+    VirtualRouterSnapshot,
 };
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
 use super::{Averages, Latencies, Registry, WorkerCounters};
@@ -18,6 +19,8 @@ use crate::config::{self, Balance, CheckKind, Host};
 use crate::pool::server::{CheckRecord, Health, ServerSnapshot, State};
 use crate::pool::{Pool, Server};
 use crate::proxy::account::Cause;
+use crate::vrrp::receive::Refusal;
+use crate::vrrp::status::RouterStatus;
 
 /// Numbers stay readable when a thread that held the lock has panicked (in tests; the daemon
 /// aborts).
@@ -111,8 +114,15 @@ impl Registry {
                 .iter()
                 .map(|pool| self.pool(pool, &history, now))
                 .collect(),
+            virtual_routers: self.virtual_routers(now),
             endings: self.endings(),
         }
+    }
+
+    fn virtual_routers(&self, now: Instant) -> Vec<VirtualRouterSnapshot> {
+        let published = self.virtual_routers.as_ref().map(|routers| routers.load());
+        let routers = published.iter().flat_map(|routers| routers.iter());
+        routers.map(|router| virtual_router(router, now)).collect()
     }
 
     fn sum(&self, number: impl Fn(&WorkerCounters) -> u64) -> u64 {
@@ -368,6 +378,46 @@ const fn balance_name(balance: Balance) -> &'static str {
 }
 
 /// User and system time of all threads so far.
+fn virtual_router(router: &RouterStatus, now: Instant) -> VirtualRouterSnapshot {
+    let counters = &router.counters;
+    let refused = Refusal::ALL.iter().zip(counters.refused);
+    VirtualRouterSnapshot {
+        name: router.name.clone(),
+        interface: router.interface.clone(),
+        router_id: router.router_id,
+        version: match router.version {
+            config::VrrpVersion::V2 => 2,
+            config::VrrpVersion::V3 => 3,
+        },
+        advert_interval_ms: milliseconds(router.interval.duration()),
+        addresses: router.addresses.iter().map(ToString::to_string).collect(),
+        group: router.group.clone(),
+        state: router.state.to_owned(),
+        since_ms: since(router.since, now),
+        why: router.why.clone(),
+        waiting_for: router.waiting_for.clone(),
+        base_priority: router.priority.base,
+        priority: router.priority.effective(),
+        arithmetic: router.priority.to_string(),
+        heard: router.heard.map(|heard| HeardSnapshot {
+            from: heard.from.to_string(),
+            priority: heard.priority,
+            ago_ms: since(heard.at, now),
+        }),
+        sent: counters.sent,
+        unsent: counters.unsent,
+        received: counters.received,
+        refused: refused
+            .filter(|(_, count)| *count > 0)
+            .map(|(why, count)| (why.name().to_owned(), count))
+            .collect(),
+        transitions: counters.transitions,
+        became_master: counters.became_master,
+        put_back: counters.put_back,
+        addresses_differ: counters.addresses_differ,
+    }
+}
+
 fn process_cpu() -> Duration {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else {
         return Duration::ZERO;

@@ -49,6 +49,7 @@ pub(crate) fn snapshot() -> Snapshot {
             listener("plain", &["127.0.0.1:5673"], 1, 0),
         ],
         pools: vec![rabbit(), plain()],
+        virtual_routers: vec![virtual_router()],
         endings: [
             ("client-closed", 88_120),
             ("server-reset", 2),
@@ -60,6 +61,38 @@ pub(crate) fn snapshot() -> Snapshot {
             count,
         })
         .to_vec(),
+    }
+}
+
+fn virtual_router() -> VirtualRouterSnapshot {
+    VirtualRouterSnapshot {
+        name: "amqp".to_owned(),
+        interface: "eth0".to_owned(),
+        router_id: 51,
+        version: 3,
+        advert_interval_ms: 1000,
+        addresses: vec!["192.0.2.100/24".to_owned()],
+        group: None,
+        state: "master".to_owned(),
+        since_ms: 7_380_000,
+        why: "master 192.0.2.12 fell silent".to_owned(),
+        waiting_for: None,
+        base_priority: 150,
+        priority: 90,
+        arithmetic: "150 - 60 = 90: pool plain has no usable server".to_owned(),
+        heard: Some(HeardSnapshot {
+            from: "192.0.2.12".to_owned(),
+            priority: 100,
+            ago_ms: 7_384_000,
+        }),
+        sent: 7_381,
+        unsent: 0,
+        received: 12,
+        refused: [("checksum".to_owned(), 2), ("ttl".to_owned(), 1)].into(),
+        transitions: 4,
+        became_master: 2,
+        put_back: 1,
+        addresses_differ: 0,
     }
 }
 

@@ -4,6 +4,8 @@
 //! The JSON of `warren status --json` is this, field by field: names are stable, durations carry
 //! their unit in the name, absent values are `null`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::history::Rate;
@@ -51,6 +53,8 @@ pub struct Snapshot {
     pub listeners: Vec<ListenerSnapshot>,
     /// In the order of the configuration.
     pub pools: Vec<PoolSnapshot>,
+    /// In the order of the configuration.
+    pub virtual_routers: Vec<VirtualRouterSnapshot>,
     /// Every documented ending with its count, in the order of their numbers.
     pub endings: Vec<EndingCount>,
 }
@@ -75,6 +79,11 @@ impl Snapshot {
         let mut problems = Vec::new();
         if self.stopping {
             problems.push("the daemon is stopping".to_owned());
+        }
+        for router in &self.virtual_routers {
+            if let Some(problem) = router.problem() {
+                problems.push(format!("virtual router {} {problem}", router.name));
+            }
         }
         for pool in &self.pools {
             if pool.usable() == 0 {
@@ -124,6 +133,79 @@ pub struct Pipes {
     pub refused: u64,
     /// Pipes that may be held at most.
     pub limit: u32,
+}
+
+/// One virtual router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualRouterSnapshot {
+    /// Its table key.
+    pub name: String,
+    /// Its interface.
+    pub interface: String,
+    /// VRID.
+    pub router_id: u8,
+    /// Version of VRRP.
+    pub version: u8,
+    /// Time between two of its advertisements.
+    pub advert_interval_ms: u64,
+    /// The virtual addresses.
+    pub addresses: Vec<String>,
+    /// The virtual routers that it moves with.
+    pub group: Option<String>,
+    /// `init`, `backup`, `master`, `leaving` or `stopped`.
+    pub state: String,
+    /// How long it is in this state.
+    pub since_ms: u64,
+    /// Why.
+    pub why: String,
+    /// What it waits for while it is out of the election.
+    pub waiting_for: Option<String>,
+    /// As configured.
+    pub base_priority: u8,
+    /// What it advertises, or would.
+    pub priority: u8,
+    /// How the second came from the first: `150 - 50 = 100: pool rabbit has no usable server`.
+    pub arithmetic: String,
+    /// The other router that was heard last.
+    pub heard: Option<HeardSnapshot>,
+    /// Advertisements sent.
+    pub sent: u64,
+    /// Advertisements that could not be sent.
+    pub unsent: u64,
+    /// Advertisements received and believed.
+    pub received: u64,
+    /// Packets refused, by the documented name of the reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Changes of state.
+    pub transitions: u64,
+    /// Times it became master.
+    pub became_master: u64,
+    /// Times that somebody removed an address and it was put back.
+    pub put_back: u64,
+    /// Advertisements whose addresses were not quite ours.
+    pub addresses_differ: u64,
+}
+
+impl VirtualRouterSnapshot {
+    /// What is wrong with it now, to be read after its name.
+    fn problem(&self) -> Option<String> {
+        if let Some(what) = &self.waiting_for {
+            return Some(format!("waits for {what}"));
+        }
+        matches!(self.state.as_str(), "init" | "stopped")
+            .then(|| format!("is out of the election: {}", self.why))
+    }
+}
+
+/// Another router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardSnapshot {
+    /// Its address.
+    pub from: String,
+    /// Its priority.
+    pub priority: u8,
+    /// How long ago.
+    pub ago_ms: u64,
 }
 
 /// How often connections ended in one way.

@@ -370,8 +370,12 @@ impl Driver {
         }
         self.look_at_priority(unit, now);
         if self.units[unit].router.state().holds_addresses() && self.has_lost(unit) {
-            self.units[unit].lost_an_address();
+            tracing::warn!(
+                virtual_router = self.units[unit].name(),
+                "somebody removed a virtual address"
+            );
             self.feed(unit, Event::AddressLost, now);
+            self.units[unit].was_put_back();
         }
     }
 

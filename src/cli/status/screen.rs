@@ -7,6 +7,7 @@ use super::units::{age, bytes, count, latency};
 use crate::pool::server::{Admin, State};
 use crate::stats::snapshot::{
     CheckStatus, Level, ListenerSnapshot, Percentiles, PoolSnapshot, ServerStatus, Snapshot,
+    VirtualRouterSnapshot,
 };
 
 /// The whole screen; with colours if they are wanted. IN is what clients sent, OUT what they got,
@@ -14,6 +15,10 @@ use crate::stats::snapshot::{
 pub(super) fn render(snapshot: &Snapshot, colours: bool) -> String {
     let mut text = daemon(snapshot, colours);
     text.push('\n');
+    for router in &snapshot.virtual_routers {
+        text.push_str(&virtual_router(router, colours));
+        text.push('\n');
+    }
     text.push_str(&listeners(snapshot, colours));
     for pool in &snapshot.pools {
         text.push('\n');
@@ -64,6 +69,71 @@ fn daemon(snapshot: &Snapshot, colours: bool) -> String {
             count(snapshot.logs_dropped)
         );
     }
+    text
+}
+
+/// One virtual router, and who else was heard.
+pub(super) fn virtual_router(router: &VirtualRouterSnapshot, colours: bool) -> String {
+    let paint = match router.state.as_str() {
+        "master" | "backup" => Paint::Green,
+        _ => Paint::Red,
+    };
+    let mut text = format!(
+        "{}  {} since {}: {}\n",
+        Paint::Bold.apply(&format!("VIRTUAL ROUTER {}", router.name), colours),
+        paint.apply(&router.state, colours),
+        age(router.since_ms),
+        router.why,
+    );
+    let _ = writeln!(
+        text,
+        "addresses    {} on {}, router id {}, VRRP version {}, an advertisement every {} ms{}",
+        router.addresses.join(" "),
+        router.interface,
+        router.router_id,
+        router.version,
+        count(router.advert_interval_ms),
+        match &router.group {
+            Some(group) => format!(", moves with group {group}"),
+            None => String::new(),
+        },
+    );
+    if let Some(what) = &router.waiting_for {
+        let _ = writeln!(text, "waits for    {what}");
+    }
+    let _ = writeln!(text, "priority     {}", router.arithmetic);
+    let heard = router.heard.as_ref().map(|heard| {
+        let (from, priority, ago) = (&heard.from, heard.priority, age(heard.ago_ms));
+        format!("{from} with priority {priority}, {ago} ago")
+    });
+    let _ = writeln!(
+        text,
+        "heard        {}",
+        heard.as_deref().unwrap_or("nobody else")
+    );
+    let mut counts = vec![
+        format!("{} sent", count(router.sent)),
+        format!("{} received", count(router.received)),
+    ];
+    for (name, number) in [
+        ("not sent", router.unsent),
+        ("with other addresses", router.addresses_differ),
+    ] {
+        if number > 0 {
+            counts.push(format!("{} {name}", count(number)));
+        }
+    }
+    for (why, number) in &router.refused {
+        counts.push(format!("{} refused ({why})", count(*number)));
+    }
+    let _ = writeln!(text, "adverts      {}", counts.join(", "));
+    let _ = writeln!(
+        text,
+        "so far       {} transitions, {} times master, {} times put an address back",
+        count(router.transitions),
+        count(router.became_master),
+        count(router.put_back),
+    );
     text
 }
 

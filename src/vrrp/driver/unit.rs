@@ -373,11 +373,12 @@ impl Unit {
         })
     }
 
-    pub(super) fn lost_an_address(&mut self) {
-        tracing::warn!(
-            virtual_router = self.name,
-            "somebody removed a virtual address: it is put back"
-        );
+    /// Counts that an address was put back, unless the router gave up instead.
+    pub(super) fn was_put_back(&mut self) {
+        if !self.router.state().holds_addresses() {
+            return;
+        }
+        tracing::info!(virtual_router = self.name, "the virtual address is back");
         for member in &mut self.members {
             member.counters.put_back += 1;
         }

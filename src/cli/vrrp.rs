@@ -1,0 +1,58 @@
+//! `warren vrrp`: the virtual routers of a running daemon, and an exit code for scripts.
+
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+
+use super::{exit, status};
+use crate::stats::snapshot::Snapshot;
+
+/// Options of `warren vrrp`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit code: 0 every virtual router takes part in the election, as master or backup, 1 the daemon
+cannot be reached, 2 one of them is out of the election, or there is none.")]
+pub struct Options {
+    /// The daemon's admin socket
+    #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+    /// Print nothing
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Runs the subcommand and returns the exit code.
+#[must_use]
+pub fn main(options: &Options) -> u8 {
+    let snapshot = match status::fetch(&options.socket) {
+        Ok(snapshot) => snapshot,
+        Err(words) => {
+            eprintln!("warren: {words}");
+            return exit::FAILED;
+        }
+    };
+    if options.quiet {
+        return exit_code(&snapshot);
+    }
+    let sections = snapshot.virtual_routers.iter();
+    let sections: Vec<String> = sections.map(status::virtual_router).collect();
+    let text = match sections.is_empty() {
+        true => "no virtual routers: the configuration has no [vrrp.NAME]\n".to_owned(),
+        false => sections.join("\n"),
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("warren: cannot print: {error}");
+            exit::FAILED
+        }
+        Ok(()) | Err(_) => exit_code(&snapshot),
+    }
+}
+
+fn exit_code(snapshot: &Snapshot) -> u8 {
+    let routers = &snapshot.virtual_routers;
+    let takes_part = |state: &str| matches!(state, "master" | "backup");
+    match !routers.is_empty() && routers.iter().all(|router| takes_part(&router.state)) {
+        true => exit::GOOD,
+        false => status::DEGRADED,
+    }
+}
