@@ -1,4 +1,4 @@
-//! warren: one daemon in front of a RabbitMQ cluster.
+//! warren: one daemon in front of a RabbitMQ cluster, and its virtual address.
 //!
 //! # The guided tour
 //!
@@ -16,11 +16,19 @@
 //!
 //! [`proxy`] tells it in six steps, [`proxy::account`] knows all endings.
 //!
+//! An advertisement:
+//!
+//! ```text
+//! socket.receive -> packet.decode -> receive.screen -> router.handle(event, now) -> Actions
+//!                -> driver.perform -> vip.claim | vip.release | socket.send
+//! ```
+//!
 //! # Threads
 //!
 //! `worker-N` threads each run one current-thread runtime with sockets of their own
 //! (SO_REUSEPORT) and own every connection they accept. The main thread runs signals, the admin
-//! socket, the health checks and systemd's watchdog. `log` writes what the others queue, so that
+//! socket, the health checks and systemd's watchdog. `vrrp` owns the virtual routers and shares no
+//! lock with the workers ([`vrrp::inputs`]), so that load delays no advertisement. `log` writes what the others queue, so that
 //! nobody waits for a log. They meet in [`pool::Pool`] (a short lock per connection, never per
 //! byte) and in [`stats::WorkerCounters`] (one writer each, added up when asked).
 //!
@@ -39,6 +47,8 @@
 //! | [`stats`] | counters, and the [`stats::snapshot::Snapshot`] that every report is made from |
 //! | [`admin`] | the stats socket, in HAProxy's words |
 //! | [`logging`] | events as text, JSON or journal fields |
+//! | [`vrrp`] | who is master: packets, the state machine, the thread that drives it |
+//! | [`vip`] | what "having the address" means: netlink, the lease, telling the neighbours |
 //! | [`sys`] | the system calls that no library has; the only `unsafe` |
 //!
 //! Many files are *pure*: no IO, no clock, no runtime, no logging, no randomness; time, bytes and
@@ -51,10 +61,12 @@
 //! 2. FIN is passed on as FIN after the last byte, RST as RST, each direction for itself.
 //! 3. An established connection is never cut because one side is quiet or its window is closed.
 //! 4. Buffers are bounded; a stalled reader stops its writer and nobody else.
-//! 5. Every queue, table, retry and log rate has a limit, and something counts what hit it.
-//! 6. Nothing that arrives from the network can panic the process or make it allocate by a
+//! 5. A node that is not master does not answer on the virtual address, also when the daemon was
+//!    killed or hangs; clients are reset before the address is removed.
+//! 6. Every queue, table, retry and log rate has a limit, and something counts what hit it.
+//! 7. Nothing that arrives from the network can panic the process or make it allocate by a
 //!    claimed size.
-//! 7. Every connection ends with exactly one account, whose ending has a documented name.
+//! 8. Every connection ends with exactly one account, whose ending has a documented name.
 
 pub mod admin;
 pub mod amqp;
