@@ -1,10 +1,11 @@
 //! One log line per connection that says what happened.
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::warren::{Setup, Warren};
-use crate::wire::{Server, address_of, expect_end, pair, pass, reset};
+use crate::wire::{Server, address_of, connect, expect_end, pair, pass, ping, reset};
 
 /// Everything that an account says.
 const FIELDS: [&str; 18] = [
@@ -28,6 +29,17 @@ const FIELDS: [&str; 18] = [
     "timestamp",
 ];
 
+/// The time by another clock-reader than ours. Times in this shape sort as they follow each other.
+fn utc() -> String {
+    let date = Command::new("date")
+        .args(["-u", "+%Y-%m-%dT%H:%M:%S.%3NZ"])
+        .output();
+    String::from_utf8(date.unwrap().stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}
+
 #[test]
 fn an_account_says_all_there_is_to_say() {
     let server = Server::start();
@@ -37,6 +49,7 @@ fn an_account_says_all_there_is_to_say() {
     pass(&mut client, &mut at_server, &[1; 12_345]);
     std::thread::sleep(Duration::from_millis(400));
     pass(&mut at_server, &mut client, &[2; 678]);
+    let ended = utc();
     drop(client);
     expect_end(&mut at_server);
     drop(at_server);
@@ -79,10 +92,11 @@ fn an_account_says_all_there_is_to_say() {
         let time = account[name].as_f64().unwrap();
         assert!((0.0..10_000.0).contains(&time), "{name} = {time}");
     }
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
-    assert!(now.as_secs() > 0 && account["timestamp"].as_str().unwrap().ends_with('Z'));
+    let logged = account["timestamp"].as_str().unwrap();
+    assert!(
+        *ended <= *logged && *logged <= *utc(),
+        "logged at {logged}, ended after {ended}"
+    );
     warren.finish(&[&server]);
 }
 
@@ -137,6 +151,59 @@ fn the_accounts_and_the_counters_agree_on_every_byte() {
     }
     assert_eq!(warren.of_server("a", "/client_aborts"), 7);
     assert_eq!(warren.of_server("a", "/server_aborts"), 7);
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn the_times_of_the_accounts_are_those_of_the_status() {
+    let server = Server::start();
+    let mut warren = Warren::start(&Setup {
+        servers: format!(
+            "a = {{ address = \"{}\", max_connections = 1 }}",
+            server.address
+        ),
+        pool: "queue_timeout = \"1m\"",
+        ..Setup::default()
+    });
+    let (first, first_at_server) = pair(&warren, &server);
+    let since = Instant::now();
+    let mut client = connect(&warren);
+    warren.until("it waits", |warren| (warren.queued() == 1).then_some(()));
+    std::thread::sleep(Duration::from_millis(400));
+    drop((first, first_at_server));
+    let mut at_server = server.accept();
+    ping(&mut client, &mut at_server, b"my turn");
+    std::thread::sleep(Duration::from_millis(100));
+    let address = address_of(&client);
+    drop((client, at_server));
+    let account = warren.account(address);
+    let passed = since.elapsed().as_secs_f64() * 1e3;
+
+    let time = |name: &str| account[name].as_f64().unwrap();
+    let parts = [
+        time("choosing_ms"),
+        time("connecting_ms"),
+        time("relaying_s") * 1e3,
+    ];
+    let sum: f64 = parts.iter().sum();
+    assert!(parts[0] >= 400.0 && parts[2] >= 100.0, "{account}");
+    assert!(sum <= passed, "{sum} ms of {passed} ms: {account}");
+    // The one that waited has the longest times of all.
+    let status = warren.status();
+    for place in ["/pools/0", "/pools/0/servers/0"] {
+        let of = |name: &str| {
+            let number = status.pointer(&format!("{place}/averages/{name}"));
+            number.unwrap().as_u64().unwrap() as f64
+        };
+        assert_eq!(of("queue_max_ms"), parts[0].floor(), "{place}");
+        assert!(of("queue_ms") <= of("queue_max_ms"), "{place}");
+        assert!(of("connect_max_ms") < 400.0, "{place}");
+        let longest = of("total_max_ms");
+        assert!(
+            sum - 1.0 <= longest && longest <= passed,
+            "{place}: {longest}"
+        );
+    }
     warren.finish(&[&server]);
 }
 

@@ -87,6 +87,15 @@ fn served_elsewhere(bad: SocketAddr, pool: &str) -> Vec<serde_json::Value> {
         failed >= 2 && retries == failed,
         "{failed} failed, {retries} retries"
     );
+    // HAProxy's difference: `wredis` counts those that went elsewhere, `wretr` those that stayed.
+    for (name, counters) in [("a", [0, failed, 0]), ("b", [0, 0, 4])] {
+        let counted = ["/retries", "/redispatches", "/sessions"];
+        assert_eq!(
+            counted.map(|field| warren.of_server(name, field)),
+            counters,
+            "{name}"
+        );
+    }
     warren.finish(&[&server]);
     accounts
 }
@@ -134,7 +143,10 @@ fn refusals_of_the_only_server_end_after_the_retries() {
     let account = warren.account(address_of(&client));
     assert_eq!(account["ending"], "connect-refused");
     assert_eq!(account["retries"], 2);
-    assert_eq!(warren.of_server("a", "/attempts"), 3);
+    let counted = ["/attempts", "/failed_attempts", "/retries", "/redispatches"];
+    let counted = counted.map(|field| warren.of_server("a", field));
+    assert_eq!(counted, [3, 3, 2, 0]);
+    assert_eq!(warren.of_server("a", "/connect_errors"), 1);
     warren.settle();
 }
 

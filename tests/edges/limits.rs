@@ -214,6 +214,7 @@ fn a_backup_serves_only_while_the_others_are_down() {
     state_is(&mut warren, "down");
     expect_reset(&mut old);
     assert_eq!(warren.ending(address_of(&old)), "server-down");
+    assert_eq!(warren.of_server("a", "/server_aborts"), 1);
     drop(at_server);
     serves(&mut warren, &[&backup], "spare");
     let active = Server::start_at(address);

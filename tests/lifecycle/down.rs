@@ -25,7 +25,9 @@ const OFTEN: &str = "type = \"http\"\ninterval = \"200ms\"\ntimeout = \"500ms\""
 /// As many connections to `server` as asked for, all in use; those to the other server are closed.
 async fn clients_of(warren: &Warren, server: &str, count: usize) -> Vec<crate::warren::Client> {
     let mut clients = Vec::new();
+    let begun = Instant::now();
     while clients.len() < count {
+        assert!(begun.elapsed() < SOON, "{server} gets no clients");
         let before = total(warren, server);
         let mut client = warren.client().await;
         client.echo().await.unwrap();
@@ -78,9 +80,7 @@ async fn nothing_is_reset(
 /// Clients reach `one` again.
 async fn back_in_rotation(warren: &Warren) {
     warren.shows("one", "status", "UP").await;
-    let served = clients_of(warren, "one", 2);
-    let served = tokio::time::timeout(SOON, served).await;
-    served.expect("no new clients for a server that came back");
+    clients_of(warren, "one", 2).await;
 }
 
 #[tokio::test]
@@ -158,6 +158,22 @@ fn count(warren: &Warren, column: &str) -> u64 {
     count.parse().expect("a number")
 }
 
+/// What the status of `one` is until it is `last`, each once in a row.
+async fn statuses_until(warren: &Warren, last: &str) -> Vec<String> {
+    let begun = Instant::now();
+    let mut seen = Vec::new();
+    loop {
+        let status = warren.stat("one", "status").expect("a server");
+        if status == last {
+            return seen;
+        }
+        seen.push(status);
+        seen.dedup();
+        assert!(begun.elapsed() < SOON, "not {last}: {seen:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn rise_and_fall_are_respected() {
     let (one, two) = (Fake::new(Mood::Good).await, Fake::new(Mood::Good).await);
@@ -165,13 +181,9 @@ async fn rise_and_fall_are_respected() {
     let warren = in_front_of(&one, &two, "", &check).await;
     let failed = count(&warren, "chkfail");
     one.become_(Mood::No);
-    let mut seen = Vec::new();
-    while warren.stat("one", "status").unwrap() != "DOWN" {
-        seen.push(warren.stat("one", "status").unwrap());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(count(&warren, "chkfail") >= failed + 5);
-    seen.dedup();
+    let seen = statuses_until(&warren, "DOWN").await;
+    // HAProxy counts only what fails while a server is up: the fifth is the last.
+    assert_eq!(count(&warren, "chkfail"), failed + 5);
     // HAProxy's words for bad checks that have not decided yet.
     assert_eq!(seen.first().map(String::as_str), Some("UP"), "{seen:?}");
     assert!(
@@ -182,13 +194,12 @@ async fn rise_and_fall_are_respected() {
     // A single bad check in between costs the good ones.
     let down = count(&warren, "chkdown");
     one.become_(Mood::Good);
-    let start = Instant::now();
-    warren.shows("one", "status", "UP").await;
-    // Three intervals between four checks, a tenth shorter by jitter.
+    let seen = statuses_until(&warren, "UP").await;
+    // Three of four good checks; a busy machine may miss one.
+    let counted = ["DOWN", "DOWN 1/4", "DOWN 2/4", "DOWN 3/4"];
     assert!(
-        start.elapsed() >= Duration::from_millis(500),
-        "{:?}",
-        start.elapsed()
+        seen.len() > 2 && seen.iter().all(|status| counted.contains(&&**status)),
+        "{seen:?}"
     );
     assert_eq!(count(&warren, "chkdown"), down);
     warren.stop(SOON).await;
