@@ -28,9 +28,10 @@
 //! `worker-N` threads each run one current-thread runtime with sockets of their own
 //! (SO_REUSEPORT) and own every connection they accept. The main thread runs signals, the admin
 //! socket, the health checks and systemd's watchdog. `vrrp` owns the virtual routers and shares no
-//! lock with the workers ([`vrrp::inputs`]), so that load delays no advertisement. `log` writes what the others queue, so that
-//! nobody waits for a log. They meet in [`pool::Pool`] (a short lock per connection, never per
-//! byte) and in [`stats::WorkerCounters`] (one writer each, added up when asked).
+//! lock with the workers ([`vrrp::inputs`]), so that load delays no advertisement. `log` writes
+//! what the others queue, so that nobody waits for a log. They meet in [`pool::Pool`] (a short lock
+//! per connection, never per byte) and in [`stats::WorkerCounters`] (one writer each, added up when
+//! asked).
 //!
 //! # Where things are
 //!

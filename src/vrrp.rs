@@ -3,8 +3,8 @@
 //! The master says every interval that it is there ([`packet`]). Who hears nothing for three
 //! intervals and a part of one ([`timing`]) takes its place ([`router`]). What arrives is checked
 //! before it counts ([`receive`]). [`driver`] is the thread that waits, sends, and claims addresses
-//! with the help of [`crate::vip`]; [`inputs`] is what it and the other threads tell each other, and
-//! [`status`] what it publishes.
+//! with the help of [`crate::vip`]; [`inputs`] is what it and the other threads tell each other,
+//! and [`status`] what it publishes.
 
 pub mod driver;
 pub mod inputs;
