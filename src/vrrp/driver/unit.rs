@@ -15,7 +15,7 @@ use crate::vrrp::socket::VrrpSocket;
 use crate::vrrp::status::{Counters, Heard, Priority, RouterStatus};
 use crate::vrrp::timing::LOST;
 
-/// Somebody who sends what is refused is named once in this time.
+/// Somebody who sends what is refused is named once in this time, for each reason.
 const COMPLAIN: Duration = Duration::from_secs(60);
 
 /// One virtual router.
@@ -31,8 +31,8 @@ struct Virtual {
     counters: Counters,
     /// Advertisements in a row that could not be sent.
     unsent: u32,
-    /// When a refused packet was last named in the log.
-    complained: Option<Instant>,
+    /// By reason: when a refused packet was last named in the log.
+    complained: [Option<Instant>; Refusal::COUNT],
 }
 
 /// Virtual routers that move together, with their router.
@@ -179,11 +179,12 @@ impl Unit {
                 | Refusal::Checksum
         );
         let now = Instant::now();
-        let silent = member.complained.is_some_and(|at| now < at + COMPLAIN);
+        let complained = &mut member.complained[why as usize];
+        let silent = complained.is_some_and(|at| now < at + COMPLAIN);
         if !worth_a_word || silent {
             return;
         }
-        member.complained = Some(now);
+        *complained = Some(now);
         let from = from.map_or_else(|| "-".to_owned(), |from| from.to_string());
         let (name, id) = (&member.config.name, member.config.router_id);
         if why == Refusal::Collision {
@@ -491,7 +492,7 @@ impl Virtual {
             heard: None,
             counters: Counters::default(),
             unsent: 0,
-            complained: None,
+            complained: [None; Refusal::COUNT],
         }
     }
 

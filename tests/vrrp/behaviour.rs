@@ -1,0 +1,451 @@
+//! What two warrens do, and one alone.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::lab::{Lab, until};
+use crate::peer::{Node, PROXY, Warren};
+
+const LONG: Duration = Duration::from_secs(10);
+const VIP: &str = "10.9.0.100";
+/// How long the kernel keeps the address of a dead warren.
+const LEASE: Duration = Duration::from_millis(2_500);
+
+fn node(priority: u8) -> Node {
+    Node {
+        priority,
+        ..Node::default()
+    }
+}
+
+/// Two nodes, the first of which is master.
+fn pair(lab: &Lab) -> (Warren, Warren) {
+    let one = Warren::node(lab.host(1), &node(150));
+    let two = Warren::node(lab.host(2), &node(100));
+    until("the first is master", LONG, || {
+        lab.host(1).has(VIP) && !lab.host(2).has(VIP) && two.router("received").as_u64() > Some(1)
+    });
+    (one, two)
+}
+
+pub(crate) fn who_wins_and_who_follows() {
+    let lab = Lab::new(2);
+    let (mut one, two) = pair(&lab);
+    let shown = Command::new(env!("CARGO_BIN_EXE_warren"))
+        .args(["vrrp", "--socket"])
+        .arg(&two.socket)
+        .output()
+        .unwrap();
+    assert_eq!(shown.status.code(), Some(0));
+    let text = String::from_utf8(shown.stdout).unwrap();
+    for words in ["VIRTUAL ROUTER v", "backup", "10.9.0.1 with priority 150"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    one.stop();
+    assert!(
+        lab.host(2).has(VIP),
+        "the second has it before the first lets go"
+    );
+    let log = two.process.log();
+    assert!(
+        log.contains("from=backup to=master reason=\"the master left"),
+        "{log}"
+    );
+    let mut one = Warren::node(lab.host(1), &node(150));
+    until("given back", LONG, || {
+        lab.host(1).has(VIP) && !lab.host(2).has(VIP)
+    });
+    let log = two.process.log();
+    let words = "from=master to=backup reason=\"10.9.0.1 has the higher priority 150\"";
+    assert!(log.contains(words), "{log}");
+    one.stop();
+    assert!(lab.judge(1) > 1 && lab.judge(2) > 1);
+}
+
+pub(crate) fn a_killed_node_loses_the_address() {
+    let lab = Lab::new(2);
+    let (one, _two) = pair(&lab);
+    one.process.signal(Signal::SIGKILL);
+    let took = until("taken over", Duration::from_millis(400 + 300), || {
+        lab.host(2).has(VIP)
+    });
+    let gone = until("gone", LEASE - took, || !lab.host(1).has(VIP));
+    println!("  taken over after {took:?}, gone after {:?}", took + gone);
+}
+
+pub(crate) fn a_hung_node_loses_the_address_and_starts_again_as_backup() {
+    let lab = Lab::new(2);
+    let (one, two) = pair(&lab);
+    one.process.signal(Signal::SIGSTOP);
+    until("taken over", Duration::from_secs(1), || {
+        lab.host(2).has(VIP)
+    });
+    until("gone", LEASE, || !lab.host(1).has(VIP));
+    let before = two.router("transitions").as_u64();
+    std::thread::sleep(Duration::from_secs(1));
+    one.process.signal(Signal::SIGCONT);
+    until("back, by election", LONG, || {
+        lab.host(1).has(VIP) && !lab.host(2).has(VIP)
+    });
+    let log = one.process.log();
+    let words = "from=master to=backup reason=\"was away longer than peers wait\"";
+    assert!(log.contains(words), "{log}");
+    assert_eq!(two.router("transitions").as_u64(), before.map(|n| n + 1));
+}
+
+pub(crate) fn a_removed_address_is_put_back() {
+    let lab = Lab::new(2);
+    let (one, two) = pair(&lab);
+    for times in 1..=3 {
+        // By one process, which looks again until it is back: nobody else is as quick.
+        let script = format!(
+            "ip address delete {VIP}/24 dev eth0; s=$(date +%s%N); \
+             until ip -o address show dev eth0 | grep -q {VIP}/; do :; done; \
+             echo $((($(date +%s%N) - s) / 1000))"
+        );
+        let mut shell = lab.host(1).inside("sh");
+        let output = shell.args(["-c", &script]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let took: u64 = text.trim().parse().unwrap();
+        println!("  put back after {took} us, the look at it included");
+        assert!(took < 10_000, "{took} us");
+        until("counted", LONG, || one.router("put_back") == times);
+    }
+    assert_eq!(one.router("state"), "master");
+    assert_eq!(
+        two.router("transitions"),
+        1,
+        "the other one noticed nothing"
+    );
+    lab.host(1).ip(&format!("address delete {VIP}/24 dev eth0"));
+    until("the other one has it", LONG, || lab.host(2).has(VIP));
+    assert!(!lab.host(1).has(VIP));
+    assert_eq!(one.router("state"), "init");
+    let log = one.process.log();
+    assert!(log.contains("somebody keeps removing an address"), "{log}");
+    let shown = Command::new(env!("CARGO_BIN_EXE_warren"))
+        .args(["vrrp", "--quiet", "--socket"])
+        .arg(&one.socket)
+        .output()
+        .unwrap();
+    assert_eq!(shown.status.code(), Some(2));
+}
+
+pub(crate) fn a_lost_link_releases_at_once() {
+    let lab = Lab::new(2);
+    let (one, _two) = pair(&lab);
+    lab.link(1, "down");
+    let took = until("released", Duration::from_millis(300), || {
+        !lab.host(1).has(VIP)
+    });
+    println!("  released after {took:?}");
+    until("taken over", Duration::from_secs(1), || {
+        lab.host(2).has(VIP)
+    });
+    let waits = one.router("waiting_for");
+    assert_eq!(waits, "interface eth0, which has no carrier");
+    lab.link(1, "up");
+    until("given back", LONG, || {
+        lab.host(1).has(VIP) && !lab.host(2).has(VIP)
+    });
+}
+
+pub(crate) fn an_interface_that_appears_later() {
+    let mut lab = Lab::new(1);
+    let routers = "[vrrp.v]\ninterface = \"later\"\nrouter_id = 5\n\
+                   advert_interval = \"100ms\"\naddresses = [\"10.9.0.100/24\"]\n";
+    let warren = Warren::start(lab.host(1), PROXY, routers);
+    until("it waits", LONG, || {
+        warren.router("waiting_for") == "interface later, which does not exist"
+    });
+    lab.plug_in(1, "later");
+    until("it has the address", LONG, || lab.host(1).has(VIP));
+    lab.host(1).ip("link delete later");
+    until("it waits again", LONG, || warren.router("state") == "init");
+    lab.plug_in(1, "later");
+    until("it has the address again", LONG, || lab.host(1).has(VIP));
+}
+
+/// A pool with one server on host 3, checked often.
+const POOL: &str = "\
+[listen.amqp]
+bind = \"0.0.0.0:5672\"
+pool = \"p\"
+[pool.p]
+check = { type = \"tcp\", interval = \"200ms\", timeout = \"200ms\", rise = 1, fall = 1 }
+servers = { s = \"10.9.0.3:7000\" }
+";
+
+fn tracking(lab: &Lab, number: usize, priority: u8, proxy: &str) -> Warren {
+    let routers = format!(
+        "[vrrp.v]\ninterface = \"eth0\"\nrouter_id = 5\npriority = {priority}\n\
+         advert_interval = \"100ms\"\naddresses = [\"{VIP}/24\"]\ntrack_pools = {{ p = 60 }}\n"
+    );
+    Warren::start(lab.host(number), proxy, &routers)
+}
+
+/// A server on host 3 that accepts and closes.
+fn server(lab: &Lab) -> crate::lab::Process {
+    let script = "import socket\ns = socket.create_server(('', 7000), backlog=64)\n\
+                  while True: s.accept()[0].close()";
+    let mut python = lab.host(3).inside("/usr/bin/python3");
+    python.args(["-c", script]);
+    lab.host(3).start(python)
+}
+
+pub(crate) fn a_pool_without_servers_moves_the_address_once() {
+    let lab = Lab::new(3);
+    let _server = server(&lab);
+    let one = tracking(&lab, 1, 150, POOL);
+    let two = tracking(&lab, 2, 100, POOL);
+    until("the first is master", LONG, || {
+        lab.host(1).has(VIP) && two.router("state") == "backup"
+    });
+    // Only the first loses the broker.
+    let block = "route add blackhole 10.9.0.3/32";
+    lab.host(1).ip(block);
+    until("taken over", LONG, || {
+        lab.host(2).has(VIP) && !lab.host(1).has(VIP)
+    });
+    assert_eq!(
+        one.router("arithmetic"),
+        "150 - 60 = 90: pool p has no usable server"
+    );
+    until("the reason", LONG, || {
+        two.router("why") == "master 10.9.0.1 has the lower priority 90"
+    });
+    lab.host(1).ip("route delete blackhole 10.9.0.3/32");
+    until("given back", LONG, || {
+        lab.host(1).has(VIP) && !lab.host(2).has(VIP)
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(two.router("transitions"), 3, "{}", two.process.log());
+}
+
+pub(crate) fn brokers_that_are_down_for_both_move_nothing() {
+    let lab = Lab::new(3);
+    let slow = POOL.replace("interval = \"200ms\"", "interval = \"1500ms\"");
+    let running = server(&lab);
+    // The master notices seconds before the backup does.
+    let one = tracking(&lab, 1, 150, POOL);
+    let two = tracking(&lab, 2, 120, &slow);
+    until("the first is master", LONG, || {
+        lab.host(1).has(VIP) && two.router("state") == "backup"
+    });
+    drop(running);
+    until("both notice", LONG, || {
+        one.router("priority") == 90 && two.router("priority") == 60
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(lab.host(1).has(VIP));
+    let _again = server(&lab);
+    until("both notice", LONG, || {
+        one.router("priority") == 150 && two.router("priority") == 120
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(lab.host(1).has(VIP));
+    assert_eq!(two.router("transitions"), 1, "{}", two.process.log());
+    assert_eq!(one.router("transitions"), 2, "{}", one.process.log());
+}
+
+/// A client on host 3 that says how its connection ended, and when.
+const CLIENT: &str = "\
+import socket, time
+s = socket.create_connection(('10.9.0.100', 5672))
+s.sendall(b'hello')
+assert s.recv(5) == b'hello'
+print('connected', flush=True)
+s.settimeout(10)
+try:
+    print('ended', s.recv(1), flush=True)
+except OSError as error:
+    print(error.strerror, flush=True)
+";
+
+pub(crate) fn clients_are_reset_before_the_address_goes() {
+    let lab = Lab::new(3);
+    let echo = "import socket, threading\ns = socket.create_server(('', 7000))\n\
+                def serve(c):\n while (d := c.recv(100)): c.sendall(d)\n\
+                while True: threading.Thread(target=serve, args=(s.accept()[0],), \
+                daemon=True).start()";
+    let mut python = lab.host(3).inside("/usr/bin/python3");
+    python.args(["-c", echo]);
+    let _server = lab.host(3).start(python);
+    let one = tracking(&lab, 1, 150, POOL);
+    let _two = tracking(&lab, 2, 100, POOL);
+    until("the first is master", LONG, || lab.host(1).has(VIP));
+    let connect = || {
+        let mut python = lab.host(3).inside("/usr/bin/python3");
+        python.args(["-c", CLIENT]);
+        let client = lab.host(3).start(python);
+        until("connected", LONG, || client.log().contains("connected"));
+        client
+    };
+    let mut stopped = connect();
+    one.process.signal(Signal::SIGTERM);
+    let begun = Instant::now();
+    stopped.wait(LONG);
+    assert!(
+        stopped.log().contains("Connection reset by peer"),
+        "{}",
+        stopped.log()
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+    until("one account", LONG, || {
+        one.process.log().contains("ending=address-released by=us")
+    });
+    // At once: the other one has it already.
+    let again = connect();
+    drop(again);
+}
+
+pub(crate) fn a_group_moves_together() {
+    let lab = Lab::new(2);
+    let routers = |priority| {
+        format!(
+            "[vrrp.four]\ninterface = \"eth0\"\nrouter_id = 5\npriority = {priority}\n\
+             advert_interval = \"100ms\"\naddresses = [\"{VIP}/24\"]\ngroup = \"both\"\n\
+             [vrrp.six]\ninterface = \"eth0\"\nrouter_id = 5\npriority = {priority}\n\
+             advert_interval = \"100ms\"\ngroup = \"both\"\n\
+             addresses = [\"fe80::100/64\", \"2001:db8::100/64\"]\n"
+        )
+    };
+    let holds = |number: usize| {
+        let host = lab.host(number);
+        (host.has(VIP), host.has("2001:db8::100"))
+    };
+    let mut one = Warren::start(lab.host(1), PROXY, &routers(150));
+    let two = Warren::start(lab.host(2), PROXY, &routers(100));
+    until("the first has both", LONG, || {
+        holds(1) == (true, true) && holds(2) == (false, false) && two.router("state") == "backup"
+    });
+    one.stop();
+    assert_eq!((holds(1), holds(2)), ((false, false), (true, true)));
+    let one = Warren::start(lab.host(1), PROXY, &routers(150));
+    until("given back", LONG, || {
+        holds(1) == (true, true) && holds(2) == (false, false)
+    });
+    // IPv6 alone is lost: IPv4 goes with it.
+    lab.host(1).ip("address delete fe80::1/64 dev eth0");
+    until("both move", LONG, || {
+        holds(1) == (false, false) && holds(2) == (true, true)
+    });
+    let waits = one.router("waiting_for");
+    assert_eq!(
+        waits,
+        "a link-local IPv6 address of interface eth0 to send from"
+    );
+    lab.judge(1);
+    lab.judge(2);
+}
+
+pub(crate) fn without_preempt_the_address_stays() {
+    let lab = Lab::new(2);
+    let with = |priority| Node {
+        preempt: false,
+        ..node(priority)
+    };
+    let two = Warren::node(lab.host(2), &with(100));
+    until("alone", LONG, || lab.host(2).has(VIP));
+    let one = Warren::node(lab.host(1), &with(150));
+    until("it follows", LONG, || {
+        one.router("received").as_u64() > Some(10)
+    });
+    assert!(lab.host(2).has(VIP) && !lab.host(1).has(VIP));
+    two.process.signal(Signal::SIGKILL);
+    until("taken over", LONG, || lab.host(1).has(VIP));
+}
+
+pub(crate) fn equal_priorities_are_decided_by_the_address() {
+    let lab = Lab::new(2);
+    let one = Warren::node(lab.host(1), &node(100));
+    until("alone", LONG, || lab.host(1).has(VIP));
+    let two = Warren::node(lab.host(2), &node(100));
+    until("it follows", LONG, || {
+        two.router("received").as_u64() > Some(10)
+    });
+    assert!(lab.host(1).has(VIP), "an equal master stays");
+    // Two masters, each alone on its side of the cut.
+    lab.host(2).ip("link set eth0 arp off");
+    lab.link(1, "down");
+    until("the second is master", LONG, || lab.host(2).has(VIP));
+    lab.link(1, "up");
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(lab.host(2).has(VIP) && !lab.host(1).has(VIP));
+    drop((one, two));
+}
+
+/// Whoever starts it learns what it may not do, and exit code 77.
+pub(crate) fn a_missing_capability_is_named() {
+    let lab = Lab::new(1);
+    let host = lab.host(1);
+    for (kept, missing) in [("-net_raw", "CAP_NET_RAW"), ("-net_admin", "CAP_NET_ADMIN")] {
+        let file = host.file("warren.toml");
+        let text = format!(
+            "[admin]\nsocket = \"\"\n{PROXY}[vrrp.v]\ninterface = \"eth0\"\nrouter_id = 5\n\
+             addresses = [\"{VIP}/24\"]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let mut command = host.inside("setpriv");
+        command.arg(format!("--bounding-set={kept}"));
+        command.arg(format!("--inh-caps={kept}"));
+        command.args(["--", env!("CARGO_BIN_EXE_warren"), "run", "-c"]);
+        command.arg(file);
+        let mut process = host.start(command);
+        let code = process.wait(LONG);
+        assert_eq!(code, Some(77), "{}", process.log());
+        assert!(
+            process.log().contains(missing),
+            "{missing}: {}",
+            process.log()
+        );
+    }
+}
+
+/// Both forms of gratuitous ARP and the neighbour advertisements, when they are due.
+pub(crate) fn neighbours_are_told() {
+    let lab = Lab::new(2);
+    let mut four = Warren::node(lab.host(1), &node(150));
+    let mut six = Warren::node(
+        lab.host(2),
+        &Node {
+            addresses: &["fe80::100/64", "2001:db8::100/64"],
+            ..node(150)
+        },
+    );
+    until("both are masters", LONG, || {
+        lab.host(1).has(VIP) && lab.host(2).has("2001:db8::100")
+    });
+    std::thread::sleep(Duration::from_millis(5_500));
+    let times = |filter: &str| -> Vec<f64> {
+        let lines = lab.captured(filter, &["frame.time_relative"]);
+        let times: Vec<f64> = lines.iter().map(|line| line.parse().unwrap()).collect();
+        times
+            .iter()
+            .map(|time| (time - times[0]) * 1000.0)
+            .collect()
+    };
+    let due = [0.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_000.0, 5_000.0];
+    for filter in [
+        "arp.isgratuitous == 1 and arp.opcode == 1 and arp.src.proto_ipv4 == 10.9.0.100",
+        "arp.isgratuitous == 1 and arp.opcode == 2 and arp.src.proto_ipv4 == 10.9.0.100",
+        "icmpv6.type == 136 and icmpv6.nd.na.target_address == 2001:db8::100 and \
+         icmpv6.nd.na.flag.o == 1 and icmpv6.nd.na.flag.s == 0 and ipv6.dst == ff02::1",
+    ] {
+        let told = times(filter);
+        assert_eq!(told.len(), due.len(), "{filter}: {told:?}");
+        for (told, due) in told.iter().zip(due) {
+            assert!((due - 5.0..due + 100.0).contains(told), "{told} for {due}");
+        }
+    }
+    four.stop();
+    six.stop();
+    lab.judge(1);
+    lab.judge(2);
+}

@@ -1,0 +1,80 @@
+//! Virtual routers on a network: two or three hosts on a bridge, each a network namespace, with
+//! warren, Debian's keepalived and FRR, and tshark as the judge of what was sent.
+//!
+//! Needs root, or a user namespace in which it is root; else every test is reported as skipped.
+//! Every test has a network of its own, so that some run at once.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+mod behaviour;
+mod crafted;
+mod harness;
+mod interop;
+mod lab;
+mod peer;
+
+use std::process::ExitCode;
+
+use harness::Test;
+
+/// A test and the program that it needs.
+macro_rules! test {
+    ($needs:expr, $($path:ident)::+) => {
+        Test {
+            path: stringify!($($path)::+),
+            needs: $needs,
+            run: $($path)::+,
+        }
+    };
+}
+
+const KEEPALIVED: &str = "keepalived";
+const FRR: &str = "/usr/lib/frr/vrrpd";
+const NOTHING: &str = "ip";
+
+fn main() -> ExitCode {
+    harness::run(&[
+        test!(NOTHING, behaviour::who_wins_and_who_follows),
+        test!(NOTHING, behaviour::a_killed_node_loses_the_address),
+        test!(
+            NOTHING,
+            behaviour::a_hung_node_loses_the_address_and_starts_again_as_backup
+        ),
+        test!(NOTHING, behaviour::a_removed_address_is_put_back),
+        test!(NOTHING, behaviour::a_lost_link_releases_at_once),
+        test!(NOTHING, behaviour::an_interface_that_appears_later),
+        test!(
+            NOTHING,
+            behaviour::a_pool_without_servers_moves_the_address_once
+        ),
+        test!(
+            NOTHING,
+            behaviour::brokers_that_are_down_for_both_move_nothing
+        ),
+        test!(
+            NOTHING,
+            behaviour::clients_are_reset_before_the_address_goes
+        ),
+        test!(NOTHING, behaviour::a_group_moves_together),
+        test!(NOTHING, behaviour::without_preempt_the_address_stays),
+        test!(
+            NOTHING,
+            behaviour::equal_priorities_are_decided_by_the_address
+        ),
+        test!(NOTHING, behaviour::a_missing_capability_is_named),
+        test!(NOTHING, behaviour::neighbours_are_told),
+        test!("/usr/bin/python3", crafted::packets_that_must_not_matter),
+        test!("/usr/bin/python3", crafted::the_other_form_of_checksum),
+        test!(KEEPALIVED, interop::keepalived_v2),
+        test!(KEEPALIVED, interop::keepalived_v3),
+        test!(KEEPALIVED, interop::keepalived_v3_unicast),
+        test!(KEEPALIVED, interop::keepalived_v3_ipv6),
+        test!(KEEPALIVED, interop::keepalived_nopreempt),
+        test!(KEEPALIVED, interop::keepalived_equal_priorities),
+        test!(FRR, interop::frr_ipv4),
+        test!(FRR, interop::frr_ipv6),
+    ])
+}
