@@ -90,40 +90,29 @@ pub struct Decoded {
 }
 
 /// Why bytes are not an advertisement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DecodeError {
     /// The IP header is broken, or not of VRRP.
-    #[error("the IP header is broken")]
     IpHeader,
     /// It was forwarded by a router, or made up by somebody who is not on this network.
-    #[error("TTL or hop limit is not 255")]
     Ttl,
     /// Shorter than a header.
-    #[error("too short")]
     TooShort,
     /// Neither 2 nor 3, or 2 over IPv6.
-    #[error("unknown version")]
     Version,
     /// Not an advertisement.
-    #[error("unknown type")]
     Type,
     /// VRID 0.
-    #[error("router id 0")]
     RouterId,
     /// No address at all.
-    #[error("no addresses")]
     Count,
     /// Not as long as its count of addresses says.
-    #[error("length and count of addresses disagree")]
     Length,
     /// The sum over the message is wrong, in both forms.
-    #[error("wrong checksum")]
     Checksum,
     /// Version 2 with authentication, which RFC 3768 removed.
-    #[error("authentication is not supported")]
     Authentication,
     /// An interval of 0: every backup would take over at once.
-    #[error("interval 0")]
     Interval,
 }
 

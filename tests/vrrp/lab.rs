@@ -235,6 +235,17 @@ impl Process {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal).unwrap();
     }
 
+    /// Signals the processes that it started.
+    pub(crate) fn signal_children(&self, signal: nix::sys::signal::Signal) {
+        let id = self.child.id();
+        let list = format!("/proc/{id}/task/{id}/children");
+        let children = std::fs::read_to_string(list).unwrap_or_default();
+        for child in children.split_whitespace() {
+            let id = nix::unistd::Pid::from_raw(child.parse().unwrap());
+            let _ = nix::sys::signal::kill(id, signal);
+        }
+    }
+
     /// Waits for its end and returns the exit code.
     pub(crate) fn wait(&mut self, limit: Duration) -> Option<i32> {
         let begun = Instant::now();

@@ -11,6 +11,7 @@
 
 mod behaviour;
 mod crafted;
+mod dark;
 mod harness;
 mod interop;
 mod lab;
@@ -76,5 +77,6 @@ fn main() -> ExitCode {
         test!(KEEPALIVED, interop::keepalived_equal_priorities),
         test!(FRR, interop::frr_ipv4),
         test!(FRR, interop::frr_ipv6),
+        test!(KEEPALIVED, dark::dark_times),
     ])
 }

@@ -56,14 +56,20 @@ impl Router {
         }
         let lower = priority < self.priority;
         let same = known.filter(|rival| rival.from == from);
-        let fell =
-            lower && same.is_some_and(|before| before.fell || before.priority >= self.priority);
-        let lower_since = known.and_then(|rival| rival.lower_since).unwrap_or(now);
+        // With a pool that failed it is below what it was; with one that is back it no longer is.
+        let best = same.map_or(priority, |before| before.best.max(priority));
+        // Counted anew when its priority falls further: what was proven before says nothing about
+        // what made it fall.
+        let fell_further = same.is_some_and(|before| priority < before.priority);
+        let lower_since = known
+            .and_then(|rival| rival.lower_since)
+            .filter(|_| !fell_further)
+            .unwrap_or(now);
         let rival = Rival {
             from,
             priority,
             heard_at: now,
-            fell,
+            best,
             lower_since: lower.then_some(lower_since),
             leaving: false,
         };
@@ -111,7 +117,7 @@ impl Router {
         let settled = self
             .risen_at
             .is_none_or(|at| now >= at + self.settings.settle);
-        (self.settings.preempt || rival.fell)
+        (self.settings.preempt || rival.priority < rival.best)
             && now >= lower_since + self.settings.preempt_delay
             && proven
             && settled

@@ -108,6 +108,8 @@ impl Router {
         // member breaks ties, or both nodes would give way.
         let tie = priority == self.priority && member == 0 && from > self.members[member].own;
         if priority > self.priority || tie {
+            // Whoever is better may never have heard of us, and has to tell the neighbours again.
+            self.advertise_all(self.priority, now, actions);
             actions.push(Action::ResetClients);
             actions.push(Action::Release);
             let why = match tie {
@@ -199,7 +201,7 @@ impl Router {
             from,
             priority,
             heard_at: now,
-            fell: false,
+            best: priority,
             lower_since: None,
             leaving: false,
         });

@@ -69,9 +69,10 @@ pub struct Rival {
     pub priority: u8,
     /// When it was heard last.
     pub heard_at: Instant,
-    /// Its priority was not below ours when it was heard first, and is now.
-    pub(super) fell: bool,
-    /// Since when masters of lower priority than ours were heard, without a break.
+    /// The highest priority that was heard from it since it is the one that we follow.
+    pub(super) best: u8,
+    /// Since when masters of lower priority than ours were heard, without a break and without a
+    /// further fall of their priority.
     pub(super) lower_since: Option<Instant>,
     /// It has announced that it leaves.
     pub(super) leaving: bool,
@@ -157,13 +158,17 @@ impl Announcing {
         announcing
     }
 
-    /// One more announcement was made.
+    /// One more announcement was made. Those that were missed are not made up for.
     pub(super) fn advance(&mut self, now: Instant) {
-        self.next = match Self::BURST.get(self.told) {
-            Some(&after) => self.started + Duration::from_millis(after),
-            None => now + Self::EVERY,
-        };
-        self.told += 1;
+        self.next = now + Self::EVERY;
+        while let Some(&after) = Self::BURST.get(self.told) {
+            self.told += 1;
+            let due = self.started + Duration::from_millis(after);
+            if due > now {
+                self.next = due;
+                return;
+            }
+        }
     }
 
     /// Starts over, with an announcement now, unless that has just been done.

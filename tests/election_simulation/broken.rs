@@ -1,0 +1,136 @@
+//! State machines, timings and checks that are broken in one place each.
+
+/// One of them.
+pub(crate) struct Broken {
+    /// What is wrong with it.
+    pub(crate) what: &'static str,
+    /// The file below `src/vrrp`.
+    pub(crate) file: &'static str,
+    /// Text that is there once.
+    pub(crate) from: &'static str,
+    /// What stands there instead.
+    pub(crate) to: &'static str,
+}
+
+macro_rules! broken {
+    ($($what:literal in $file:literal: $from:expr => $to:expr,)*) => {
+        &[$(Broken { what: $what, file: $file, from: $from, to: $to },)*]
+    };
+}
+
+/// All of them.
+pub(crate) const BROKEN: &[Broken] = broken! {
+    "the skew is dropped" in "timing.rs":
+        "let steps = 256 - u64::from(priority);" => "let steps = u64::from(priority) * 0;",
+    "the skew is the wrong way round" in "timing.rs":
+        "let steps = 256 - u64::from(priority);" => "let steps = u64::from(priority);",
+    "two lost advertisements are a dead master" in "timing.rs":
+        "pub const LOST: u32 = 3;" => "pub const LOST: u32 = 2;",
+    "TTL is not checked" in "packet.rs":
+        "if envelope.ttl != TTL {" => "if false {",
+    "the checksum is not checked" in "packet.rs":
+        "checksum(pseudo, message) == 0" => "true",
+    "other addresses are accepted" in "receive.rs":
+        "if common == 0 {" => "if false {",
+    "our own address is accepted" in "receive.rs":
+        "if self.own == Some(envelope.source) {" => "if false {",
+    "another version is accepted" in "receive.rs":
+        "if advertisement.version != self.version {" => "if false {",
+    "the router id is not looked at" in "receive.rs":
+        "Some(r.router_id) == id" => "r.router_id > 0 && id.is_some()",
+    "the tie is decided the wrong way" in "router/master.rs":
+        "from > self.members[member].own" => "from < self.members[member].own",
+    "a tie is never decided" in "router/master.rs":
+        "let tie = priority == self.priority && member == 0"
+        => "let tie = false && member == 0",
+    "a master does not give way" in "router/master.rs":
+        "if priority > self.priority || tie {" => "if false && tie {",
+    "a master does not assert itself" in "router/master.rs":
+        "if now >= sent + interval / 100 {" => "if false && now >= sent {",
+    "the advertisement is not sent again" in "router/master.rs":
+        "member.due = now + member.interval.duration();"
+        => "member.due = now + member.interval.duration() * 3;",
+    "clients are not reset when it gives way" in "router/master.rs":
+        concat!(
+            "self.advertise_all(self.priority, now, actions);\n",
+            "            actions.push(Action::ResetClients);"
+        )
+        => "self.advertise_all(self.priority, now, actions);",
+    "the addresses are removed before clients are reset" in "router/master.rs":
+        concat!(
+            "self.advertise_all(LEAVING, now, actions);\n",
+            "        actions.push(Action::ResetClients);\n",
+            "        actions.push(Action::Release);"
+        )
+        => concat!(
+            "self.advertise_all(LEAVING, now, actions);\n",
+            "        actions.push(Action::Release);\n",
+            "        actions.push(Action::ResetClients);"
+        ),
+    "it gives up without a word" in "router/master.rs":
+        concat!(
+            "self.advertise_all(LEAVING, now, actions);\n",
+            "        actions.push(Action::ResetClients);"
+        )
+        => "actions.push(Action::ResetClients);",
+    "it leaves without a word" in "router/master.rs":
+        "self.advertise_all(LEAVING, now, actions);\n        let mut longest"
+        => "let mut longest",
+    "the loser does not tell that it was there" in "router/master.rs":
+        concat!(
+            "self.advertise_all(self.priority, now, actions);\n",
+            "            actions.push(Action::ResetClients);"
+        )
+        => "actions.push(Action::ResetClients);",
+    "the neighbours are not told again" in "router/master.rs":
+        "&& announce.restart(now)" => "&& false && announce.restart(now)",
+    "the lease is not renewed" in "router/master.rs":
+        concat!(
+            "            *renew_at = now + RENEW;\n",
+            "            actions.push(Action::Renew);"
+        )
+        => concat!(
+            "            *renew_at = now + RENEW * 1000;\n",
+            "            actions.push(Action::Renew);"
+        ),
+    "a lost address is put back without limit" in "router.rs":
+        "pub const PUT_BACK: usize = 3;" => "pub const PUT_BACK: usize = 3000;",
+    "who slept goes on as if nothing had been" in "router.rs":
+        "if event == Event::Away || self.slept_too_long(now) {" => "if false {",
+    "a lease that has ended is not noticed" in "router.rs":
+        "let expired = |renew_at| now >= renew_at - RENEW + LEASE;"
+        => "let expired = |renew_at| now >= renew_at - RENEW + LEASE * 1000;",
+    "it claims without an announcement" in "router/backup.rs":
+        "actions.push(Action::Announce);" => "",
+    "it advertises before it claims" in "router/backup.rs":
+        concat!(
+            "actions.push(Action::Claim);\n",
+            "        self.advertise_all(self.priority, now, actions);"
+        )
+        => concat!(
+            "self.advertise_all(self.priority, now, actions);\n",
+            "        actions.push(Action::Claim);"
+        ),
+    "it forgets to claim" in "router/backup.rs":
+        "actions.push(Action::Claim);" => "",
+    "it takes over before the time" in "router/backup.rs":
+        "if self.last_due().max(claim_from) <= now {" => "if true {",
+    "the deadline is not moved by an advertisement" in "router/backup.rs":
+        "member.due = now + master_down(member.version, priority, member.learned);"
+        => "",
+    "a lower master is never replaced" in "router/backup.rs":
+        "let lower = priority < self.priority;" => "let lower = false;",
+    "a master of the same priority is replaced" in "router/backup.rs":
+        "let lower = priority < self.priority;" => "let lower = priority <= self.priority;",
+    "preempt = false is not looked at" in "router/backup.rs":
+        "(self.settings.preempt || rival.priority < rival.best)" => "true",
+    "no proof is asked for" in "router/backup.rs":
+        "            && proven\n" => "\n",
+    "old proof is good enough" in "router/backup.rs":
+        ".filter(|_| !fell_further)" => "",
+    "nobody waits for the other to see the pool" in "router/backup.rs":
+        "            && settled" => "",
+    "the interval of the master is not learned" in "router/backup.rs":
+        "VrrpVersion::V3 => believed(interval, member.interval),"
+        => "VrrpVersion::V3 => Centiseconds(1),",
+};

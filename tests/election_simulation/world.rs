@@ -1,0 +1,579 @@
+//! A network of routers on a virtual clock, from a seed.
+//!
+//! The routers are the real ones, and so are the bytes between them: what is sent is encoded, and
+//! what arrives passes the same checks as on a wire. The network loses, delays, repeats, reorders
+//! and breaks packets, cuts one or both directions between two nodes, and makes up forged ones.
+//! Nodes crash, hang, are suspended, lose their link and come back; a kernel's lease keeps the
+//! addresses of a dead one for 2.0 to 2.45 s. Somebody removes addresses, claims fail, priorities
+//! change, pools fail for all nodes at slightly different times, nodes stop and start. Some nodes
+//! are not warren but a model of what Keepalived does.
+//!
+//! What must hold after every event, for the nodes that are warren:
+//!
+//! 1. Whoever is master or leaving has claimed the addresses, and nobody else has.
+//! 2. Claims and releases alternate, clients are reset right before every release, and an
+//!    announcement follows every claim.
+//! 3. Nobody advertises a priority above 0 without the addresses, or after the lease has ended.
+//! 4. Whoever lets go of its own accord says so with priority 0.
+//! 5. A deadline that fires early does nothing, and the next one is never in the past.
+//! 6. A master that hears a rival of lower priority says at once that it is there, and the
+//!    neighbours hear of it again within seconds.
+//! 7. What never was master cannot end a master's term, and a forged or broken packet does nothing.
+//! 8. The lists of actions and every queue stay short.
+//!
+//! And once the network has been whole and nobody has been disturbed for long enough:
+//!
+//! 9. Exactly one node has the addresses.
+//! 10. It is the right one: with preemption one of the highest priority, without it
+//!     any.
+//! 11. The neighbours heard of the addresses from it last.
+//! 12. Losing fewer than three advertisements in a row changes nothing, nor does an outage of the
+//!     pools of all nodes.
+
+use std::collections::{BinaryHeap, VecDeque};
+use std::cmp::Reverse;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::config::VrrpVersion;
+use crate::config::units::Centiseconds;
+use crate::vrrp::packet::{Advertisement, ChecksumForm, Envelope};
+use crate::vrrp::receive::{GROUP_V4, Receiver, screen};
+use crate::vrrp::router::{Action, Event, Heard, LEASE, Member, Router, Settings, State};
+use crate::vrrp::timing::master_down;
+
+/// Microseconds of virtual time.
+type Time = u64;
+
+const SECOND: Time = 1_000_000;
+
+/// A small generator (xorshift64*, Vigna 2016), so that a seed is a trace on every machine.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        let mut random = Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        for _ in 0..8 {
+            random.next();
+        }
+        random
+    }
+
+    fn next(&mut self) -> u64 {
+        let mut x = self.0;
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.0 = x;
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        (self.next() >> 11) % end.max(1)
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        let index = self.below(of.len() as u64);
+        of[usize::try_from(index).unwrap()]
+    }
+}
+
+/// What happened in all.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Totals {
+    pub time: Time,
+    pub events: u64,
+    pub faults: u64,
+    pub takeovers: u64,
+    pub checks: u64,
+}
+
+/// What can be scheduled.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// A deadline of a node's virtual router may have passed.
+    Deadline { node: usize, router: usize },
+    /// A packet arrives.
+    Packet { to: usize, bytes: Vec<u8>, source: usize, ttl: u8 },
+    /// Something is done to somebody.
+    Fault,
+    /// The fault is over.
+    Mend(Mend),
+    /// A pool changes for one node.
+    Pool { node: usize, good: bool },
+    /// All brokers go, or come back.
+    Brokers(bool),
+    /// A master gave way some seconds ago: by now the neighbours have heard of the other one.
+    Told { router: usize },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Mend {
+    Start(usize),
+    Resume(usize),
+    Link(usize),
+    Cut(usize, usize),
+}
+
+/// What a node does with the virtual routers.
+enum Machine {
+    Warren(Router),
+    Keepalived(Model),
+}
+
+/// As Keepalived 2.2.7 goes on after every surprise, without fences or second thoughts.
+struct Model {
+    master: bool,
+    due: Time,
+    learned: u16,
+}
+
+/// One virtual router on one node.
+struct Instance {
+    machine: Machine,
+    /// What the process thinks.
+    claimed: bool,
+    /// Until when the kernel has the addresses.
+    held_until: Time,
+    /// The deadline that is scheduled.
+    scheduled: Option<Time>,
+    /// When it last advertised.
+    said_at: Time,
+}
+
+struct Node {
+    running: bool,
+    hung: bool,
+    suspended: bool,
+    link: bool,
+    /// What waits in the sockets of a process that hangs.
+    waiting: VecDeque<(Vec<u8>, usize, u8)>,
+    base: u8,
+    pool: bool,
+    instances: Vec<Instance>,
+}
+
+/// What all nodes of a virtual router agree on.
+#[derive(Clone, Copy)]
+struct Plan {
+    version: VrrpVersion,
+    interval: u16,
+    preempt: bool,
+    preempt_delay: Time,
+    startup_delay: Time,
+    tracks: bool,
+}
+
+pub struct World {
+    random: Random,
+    start: Instant,
+    now: Time,
+    order: u64,
+    queue: BinaryHeap<Reverse<(Time, u64, Due)>>,
+    nodes: Vec<Node>,
+    plans: Vec<Plan>,
+    /// By sender and receiver.
+    cut: Vec<Vec<bool>>,
+    /// In percent.
+    loss: u64,
+    /// How many packets in a row were lost, by sender, receiver and virtual router.
+    lost: Vec<Vec<Vec<u32>>>,
+    most_lost: u32,
+    delay: Time,
+    strange: bool,
+    disturbing: bool,
+    /// The checks of pools can pass.
+    brokers: bool,
+    /// By virtual router: who announced last.
+    announced: Vec<Option<usize>>,
+    /// By virtual router: when a master last gave way.
+    gave_way_at: Vec<Time>,
+    transitions: u64,
+    tells: bool,
+    pub totals: Totals,
+    pub trace: u64,
+}
+
+/// How long a process of the pair needs at most to see what the other sees of a pool.
+const SETTLE: Duration = Duration::from_secs(6);
+
+fn address(node: usize) -> IpAddr {
+    IpAddr::from([10, 0, 0, u8::try_from(node + 1).unwrap()])
+}
+
+fn virtual_address(router: usize) -> IpAddr {
+    IpAddr::from([10, 0, 1, u8::try_from(router + 1).unwrap()])
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let count = 2 + random.below(4);
+        let routers = random.pick(&[1, 1, 1, 2, 3, 8]);
+        let preempt = random.chance(70);
+        let plan = |random: &mut Random| {
+            let version = random.pick(&[VrrpVersion::V2, VrrpVersion::V3, VrrpVersion::V3]);
+            Plan {
+                version,
+                interval: match version {
+                    VrrpVersion::V2 => random.pick(&[100, 100, 200, 500]),
+                    VrrpVersion::V3 => random.pick(&[1, 10, 10, 25, 100, 100, 400, 4095]),
+                },
+                preempt,
+                preempt_delay: random.pick(&[0, 0, 0, 2, 10]) * SECOND,
+                startup_delay: random.pick(&[0, 0, 0, 3]) * SECOND,
+                tracks: random.chance(40),
+            }
+        };
+        let mut plans: Vec<Plan> = (0..routers).map(|_| plan(&mut random)).collect();
+        if plans.iter().any(|plan| plan.interval < 10) {
+            // A hundred advertisements a second of one virtual router are enough.
+            plans.truncate(1);
+        }
+        let count = usize::try_from(count).unwrap();
+        let mixed = random.chance(30);
+        let mut world = Self {
+            start: Instant::now(),
+            now: SECOND,
+            order: 0,
+            queue: BinaryHeap::new(),
+            nodes: Vec::new(),
+            cut: vec![vec![false; count]; count],
+            loss: 0,
+            lost: vec![vec![vec![0; plans.len()]; count]; count],
+            most_lost: u32::MAX,
+            delay: 1_000,
+            strange: false,
+            disturbing: false,
+            brokers: true,
+            announced: vec![None; plans.len()],
+            gave_way_at: vec![0; plans.len()],
+            plans,
+            transitions: 0,
+            tells: std::env::var_os("SIM_TRACE").is_some(),
+            totals: Totals::default(),
+            trace: 0,
+            random,
+        };
+        for node in 0..count {
+            let foreign = mixed && node == count - 1;
+            world.add_node(node, preempt, foreign);
+        }
+        // In any order, some of them late.
+        for node in 0..count {
+            let at = world.now + world.random.below(5 * SECOND);
+            world.schedule(at, Due::Mend(Mend::Start(node)));
+        }
+        world
+    }
+
+    fn add_node(&mut self, node: usize, preempt: bool, foreign: bool) {
+        let base = self.random.pick(&[50, 100, 100, 120, 150, 200, 254, 255]);
+        let base = if !preempt { base.min(254) } else { base };
+        let instances = (0..self.plans.len())
+            .map(|router| Instance {
+                machine: match foreign {
+                    true => Machine::Keepalived(Model {
+                        master: false,
+                        due: Time::MAX,
+                        learned: self.plans[router].interval,
+                    }),
+                    false => Machine::Warren(self.fresh(node, router, base)),
+                },
+                claimed: false,
+                held_until: 0,
+                scheduled: None,
+                said_at: 0,
+            })
+            .collect();
+        self.nodes.push(Node {
+            running: false,
+            hung: false,
+            suspended: false,
+            link: true,
+            waiting: VecDeque::new(),
+            base,
+            pool: true,
+            instances,
+        });
+    }
+
+    fn instant(&self) -> Instant {
+        self.start + Duration::from_micros(self.now)
+    }
+
+    fn fresh(&self, node: usize, router: usize, base: u8) -> Router {
+        let plan = &self.plans[router];
+        let settings = Settings {
+            priority: base,
+            preempt: plan.preempt,
+            preempt_delay: Duration::from_micros(plan.preempt_delay),
+            startup_delay: Duration::from_micros(plan.startup_delay),
+            tracks_pools: plan.tracks,
+            settle: if plan.tracks { SETTLE } else { Duration::ZERO },
+        };
+        let interval = Centiseconds(plan.interval);
+        let member = Member::new(plan.version, interval, address(node), self.instant());
+        Router::new(settings, vec![member], self.instant())
+    }
+
+    fn schedule(&mut self, at: Time, due: Due) {
+        self.order += 1;
+        self.queue.push(Reverse((at, self.order, due)));
+    }
+
+    /// Runs through the times of trouble and of peace. Fails with what did not hold.
+    pub fn run(&mut self, cycles: u32) -> Result<(), String> {
+        for cycle in 0..cycles {
+            self.disturb(cycle);
+            let length = self.random.pick(&[1, 5, 20, 60, 300]) * SECOND;
+            self.until(self.now + length)?;
+            self.heal();
+            self.until(self.now + self.patience())?;
+            self.check_peace()?;
+            self.stay_calm()?;
+        }
+        self.stay_long()
+    }
+
+    /// Days in which nothing happens, where that is not too much work.
+    fn stay_long(&mut self) -> Result<(), String> {
+        let slow = self.plans.len() == 1 && self.plans[0].interval >= 100;
+        if !slow {
+            return Ok(());
+        }
+        let before = self.transitions;
+        let days = 1 + self.random.below(20);
+        self.until(self.now + days * 24 * 3600 * SECOND)?;
+        match self.transitions == before {
+            true => self.check_peace(),
+            false => Err("transitions in days of peace".to_owned()),
+        }
+    }
+
+    /// Begins a time of trouble.
+    fn disturb(&mut self, cycle: u32) {
+        self.disturbing = cycle > 0;
+        self.strange = self.random.chance(50);
+        self.loss = self.random.pick(&[0, 0, 1, 10, 30, 60]);
+        self.most_lost = u32::MAX;
+        self.delay = self.random.pick(&[100, 1_000, 1_000, 20_000, 200_000]);
+        if self.disturbing {
+            let at = self.now + self.random.below(2 * SECOND);
+            self.schedule(at, Due::Fault);
+        }
+    }
+
+    /// Everything is whole again.
+    fn heal(&mut self) {
+        self.disturbing = false;
+        self.strange = false;
+        self.loss = 0;
+        self.delay = 500;
+        for row in &mut self.cut {
+            row.fill(false);
+        }
+        for node in 0..self.nodes.len() {
+            for mend in [Mend::Start(node), Mend::Resume(node), Mend::Link(node)] {
+                self.schedule(self.now, Due::Mend(mend));
+            }
+            self.schedule(self.now, Due::Pool { node, good: true });
+            // Who was leaving has gone by then.
+            self.schedule(self.now + 60 * SECOND, Due::Mend(Mend::Start(node)));
+        }
+    }
+
+    /// How long it takes at most until all is as it should be: a node that gave up for a minute
+    /// comes back, waits, hears, and takes over; then again for one that learned a long interval.
+    fn patience(&self) -> Time {
+        let longest = |plan: &Plan| {
+            let down = master_down(plan.version, 1, Centiseconds(plan.interval.max(100)));
+            // A forged interval of up to three times ours may have been learned.
+            let down = Time::try_from(down.as_micros()).unwrap() * 3;
+            plan.preempt_delay + plan.startup_delay + 4 * down
+        };
+        140 * SECOND + self.plans.iter().map(longest).max().unwrap_or(0)
+    }
+
+    /// Small losses, and an outage of all pools, change nothing.
+    fn stay_calm(&mut self) -> Result<(), String> {
+        let before = self.transitions;
+        self.loss = 30;
+        self.most_lost = 2;
+        // Skew is less than a tenth of a millisecond for the fastest of high priority.
+        self.delay = 10;
+        let longest = self.plans.iter().map(|plan| plan.interval).max();
+        let length = Time::from(longest.unwrap_or(100)) * 10_000 * 20;
+        let outage = self.random.chance(50);
+        if outage {
+            for good in [false, true] {
+                let begin = self.now + if good { length.max(10 * SECOND) } else { 0 } + SECOND;
+                self.schedule(begin, Due::Brokers(good));
+                for node in 0..self.nodes.len() {
+                    // One node notices seconds after another.
+                    let at = begin + self.random.below(5 * SECOND);
+                    self.schedule(at, Due::Pool { node, good });
+                }
+            }
+        }
+        self.until(self.now + 2 * length + 40 * SECOND)?;
+        self.loss = 0;
+        self.most_lost = u32::MAX;
+        let foreign = self.nodes.iter().any(|node| {
+            let models = |one: &Instance| matches!(one.machine, Machine::Keepalived(_));
+            node.instances.iter().any(models)
+        });
+        // A Keepalived without check scripts does not lower its priority when brokers fail.
+        if self.transitions != before && !(outage && foreign) {
+            return Err(format!("{} transitions in peace", self.transitions - before));
+        }
+        self.until(self.now + self.patience())
+    }
+
+    fn until(&mut self, end: Time) -> Result<(), String> {
+        while let Some(Reverse((at, ..))) = self.queue.peek() {
+            if *at > end {
+                break;
+            }
+            let Some(Reverse((at, _, due))) = self.queue.pop() else { break };
+            self.totals.time += at.saturating_sub(self.now);
+            self.now = self.now.max(at);
+            self.totals.events += 1;
+            self.trace = (self.trace ^ self.now).wrapping_mul(0x0100_0000_01B3);
+            self.step(due)?;
+            if self.queue.len() > 100_000 {
+                return Err("events without end".to_owned());
+            }
+        }
+        self.totals.time += end.saturating_sub(self.now);
+        self.now = end;
+        Ok(())
+    }
+
+    fn step(&mut self, due: Due) -> Result<(), String> {
+        match due {
+            Due::Deadline { node, router } => self.deadline(node, router),
+            Due::Packet { to, bytes, source, ttl } => self.arrive(to, bytes, source, ttl),
+            Due::Fault => self.fault(),
+            Due::Mend(mend) => self.mend(&mend),
+            Due::Pool { node, good } => self.pool(node, good),
+            Due::Told { router } => self.check_told(router),
+            Due::Brokers(up) => {
+                self.brokers = up;
+                Ok(())
+            }
+        }
+    }
+
+    fn is_awake(&self, node: usize) -> bool {
+        let node = &self.nodes[node];
+        node.running && !node.hung && !node.suspended
+    }
+
+    fn deadline(&mut self, node: usize, router: usize) -> Result<(), String> {
+        let instance = &mut self.nodes[node].instances[router];
+        if instance.scheduled != Some(self.now) {
+            return Ok(());
+        }
+        instance.scheduled = None;
+        if !self.is_awake(node) {
+            return Ok(());
+        }
+        self.feed(node, router, Event::DeadlinePassed)
+    }
+
+    fn arrive(&mut self, to: usize, bytes: Vec<u8>, source: usize, ttl: u8) -> Result<(), String> {
+        let node = &mut self.nodes[to];
+        if !node.running || !node.link || node.suspended {
+            return Ok(());
+        }
+        if node.hung {
+            if node.waiting.len() < 500 {
+                node.waiting.push_back((bytes, source, ttl));
+            }
+            return Ok(());
+        }
+        self.receive(to, &bytes, source, ttl)
+    }
+
+    fn receive(&mut self, to: usize, bytes: &[u8], source: usize, ttl: u8) -> Result<(), String> {
+        let receivers: Vec<Receiver> = self
+            .plans
+            .iter()
+            .enumerate()
+            .map(|(router, plan)| Receiver {
+                router_id: u8::try_from(router + 1).unwrap(),
+                version: plan.version,
+                interval: Centiseconds(plan.interval),
+                addresses: vec![virtual_address(router)],
+                peers: Vec::new(),
+                own: Some(address(to)),
+            })
+            .collect();
+        let envelope = Envelope {
+            source: address(source),
+            destination: GROUP_V4.into(),
+            ttl,
+        };
+        let Ok(accepted) = screen(bytes, &envelope, &receivers) else {
+            return Ok(());
+        };
+        if source >= self.nodes.len() {
+            return Err("a forged packet was believed".to_owned());
+        }
+        if source == to {
+            return Err("our own packet was believed".to_owned());
+        }
+        let plan = self.plans[accepted.index];
+        if plan.tracks && self.brokers && self.nodes[to].pool {
+            // Its checks go on passing.
+            self.feed(to, accepted.index, Event::PoolsGood(self.instant()))?;
+        }
+        self.feed(
+            to,
+            accepted.index,
+            Event::Heard(Heard {
+                member: 0,
+                from: accepted.from,
+                priority: accepted.advertisement.priority,
+                interval: accepted.advertisement.interval,
+            }),
+        )
+    }
+
+    fn pool(&mut self, node: usize, good: bool) -> Result<(), String> {
+        self.nodes[node].pool = good;
+        if !self.is_awake(node) {
+            return Ok(());
+        }
+        self.tell_priorities(node)
+    }
+
+    fn priority(&self, node: usize, router: usize) -> u8 {
+        let one = &self.nodes[node];
+        let foreign = matches!(one.instances[router].machine, Machine::Keepalived(_));
+        match self.plans[router].tracks && !one.pool && !foreign {
+            true => one.base.saturating_sub(60).max(1),
+            false => one.base,
+        }
+    }
+
+    fn tell_priorities(&mut self, node: usize) -> Result<(), String> {
+        for router in 0..self.plans.len() {
+            let priority = self.priority(node, router);
+            if let Machine::Warren(known) = &self.nodes[node].instances[router].machine
+                && known.priority() != priority
+            {
+                self.feed(node, router, Event::PriorityChanged(priority))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+mod fault;
+mod oracle;

@@ -1,0 +1,158 @@
+//! How long clients are without the address when the master goes, beside keepalived.
+//!
+//! A client begins one TCP connection per millisecond to the virtual address; the dark time is the
+//! longest gap between two that were accepted. `WARREN_DARK_ROUNDS=20` takes so many rounds instead
+//! of two.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::lab::{Lab, Process, until};
+use crate::peer::{Node, Warren, keepalived};
+
+const LONG: Duration = Duration::from_secs(15);
+const VIP: &str = "10.9.0.100";
+/// Three intervals of 100 ms, the skew of priority 100, and 50 ms.
+const DOWN: f64 = 300.0 + 61.0 + 50.0;
+/// What a hand-over in order may take.
+const HAND_OVER: f64 = 20.0;
+
+/// What happens to the master.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Term,
+    Kill,
+    Link,
+}
+
+const FAULTS: [(Fault, &str); 3] = [
+    (Fault::Term, "SIGTERM"),
+    (Fault::Kill, "SIGKILL"),
+    (Fault::Link, "link cut"),
+];
+
+pub(crate) fn dark_times() {
+    let rounds = std::env::var("WARREN_DARK_ROUNDS").map_or(2, |text| text.parse().unwrap());
+    let mut table = format!(
+        "  {:<10} {:<12} {:>6} {:>12} {:>12}\n",
+        "fault", "pair", "rounds", "median ms", "maximum ms"
+    );
+    let mut ours = Vec::new();
+    for (fault, name) in FAULTS {
+        for with_keepalived in [false, true] {
+            let mut times: Vec<f64> = (0..rounds).map(|_| once(fault, with_keepalived)).collect();
+            times.sort_by(f64::total_cmp);
+            let (median, most) = (times[(times.len() - 1) / 2], times[times.len() - 1]);
+            let pair = if with_keepalived {
+                "keepalived"
+            } else {
+                "warren"
+            };
+            let count = times.len();
+            let _ = writeln!(
+                table,
+                "  {name:<10} {pair:<12} {count:>6} {median:>12.1} {most:>12.1}"
+            );
+            if !with_keepalived {
+                ours.push((fault, name, median));
+            }
+        }
+    }
+    println!("{table}");
+    for (fault, name, median) in ours {
+        let limit = if fault == Fault::Term {
+            HAND_OVER
+        } else {
+            DOWN
+        };
+        assert!(
+            median <= limit,
+            "{name}: {median} ms, {limit} ms are allowed"
+        );
+    }
+}
+
+/// A fresh pair, one fault, and the longest gap in milliseconds.
+fn once(fault: Fault, with_keepalived: bool) -> f64 {
+    let lab = Lab::new(3);
+    let with = |priority| Node {
+        priority,
+        ..Node::default()
+    };
+    let start = |number: usize, priority: u8| -> Process {
+        let host = lab.host(number);
+        match with_keepalived {
+            true => keepalived(host, &with(priority)),
+            false => Warren::node(host, &with(priority)).process,
+        }
+    };
+    let listen = |number: usize| {
+        let mut python = lab.host(number).inside("/usr/bin/python3");
+        python.args(["-c", LISTENER]);
+        with_keepalived.then(|| lab.host(number).start(python))
+    };
+    let _listeners = (listen(1), listen(2));
+    let master = start(1, 150);
+    let _backup = start(2, 100);
+    until("the first is master", LONG, || {
+        lab.host(1).has(VIP) && !lab.host(2).has(VIP)
+    });
+    std::thread::sleep(Duration::from_millis(700));
+    let mut client = lab.host(3).inside("/usr/bin/python3");
+    client.args(["-c", CLIENT]);
+    let mut client = lab.host(3).start(client);
+    std::thread::sleep(Duration::from_millis(300));
+    match fault {
+        Fault::Term => master.signal(Signal::SIGTERM),
+        Fault::Kill => kill_all(&master),
+        Fault::Link => lab.link(1, "down"),
+    }
+    client.wait(LONG);
+    let log = client.log();
+    let gap = log.trim().parse();
+    gap.unwrap_or_else(|_| panic!("{log}"))
+}
+
+/// Connects for two seconds and prints the longest gap in milliseconds.
+const CLIENT: &str = "\
+import errno, select, socket, time
+begun = last = time.monotonic()
+longest, accepted, open = 0, 0, {}
+poll = select.epoll()
+while (now := time.monotonic()) < begun + 2:
+    s = socket.socket()
+    s.setblocking(False)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\\1\\0\\0\\0\\0\\0\\0\\0')
+    if s.connect_ex(('10.9.0.100', 5672)) == errno.EINPROGRESS:
+        open[s.fileno()] = (s, now)
+        poll.register(s, select.EPOLLOUT)
+    while (left := now + 0.001 - time.monotonic()) > 0:
+        for number, events in poll.poll(left):
+            s, _ = open.pop(number)
+            poll.unregister(number)
+            if not s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                at = time.monotonic()
+                longest, last, accepted = max(longest, at - last), at, accepted + 1
+            s.close()
+    for number in [n for n, (_, at) in open.items() if at < now - 0.2]:
+        poll.unregister(number)
+        open.pop(number)[0].close()
+assert accepted > 500, accepted
+print(max(longest, time.monotonic() - last) * 1000)
+";
+
+/// What listens beside keepalived, which does not do that itself.
+const LISTENER: &str = "\
+import socket
+s = socket.create_server(('', 5672), backlog=4096)
+while True:
+    s.accept()[0].close()
+";
+
+/// Kills a process and its children at once, as a lack of memory or a cgroup would.
+fn kill_all(process: &Process) {
+    process.signal_children(Signal::SIGKILL);
+    process.signal(Signal::SIGKILL);
+}
