@@ -1,0 +1,356 @@
+//! What the state machine does in time.
+
+use super::*;
+use crate::vrrp::timing::{master_down, skew};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_backup_waits_for_exactly_the_master_down_interval() {
+    let mut bench = Bench::backup(100);
+    let start = bench.now;
+    let down = master_down(VrrpVersion::V3, 100, Centiseconds(100));
+    assert_eq!(bench.router.next_deadline(), Some(start + down));
+    bench.now = start + down - Duration::from_nanos(1);
+    assert_eq!(bench.feed(Event::DeadlinePassed), []);
+    bench.now = start + down;
+    let claims = [Action::Claim, says(100), Action::Announce];
+    assert_eq!(bench.does(Event::DeadlinePassed), claims);
+    assert_eq!(bench.why(), Why::NobodyHeard);
+}
+
+#[test]
+fn the_interval_of_the_master_is_learned_and_forgotten() {
+    let mut bench = Bench::backup(100);
+    let slow = Event::Heard(Heard {
+        member: 0,
+        from: ip(9),
+        priority: 150,
+        interval: Centiseconds(200),
+    });
+    bench.feed(slow);
+    let down = master_down(VrrpVersion::V3, 100, Centiseconds(200));
+    assert_eq!(bench.router.next_deadline(), Some(bench.now + down));
+    bench.wait();
+    assert_eq!(bench.why(), Why::MasterSilent { from: ip(9) });
+    let due = bench.router.members()[0].due;
+    assert_eq!(due, bench.now + SECOND, "as master its own");
+}
+
+#[test]
+fn the_owner_starts_as_master() {
+    let mut bench = Bench::new(settings(255));
+    let claims = [Action::Claim, says(255), Action::Announce];
+    assert_eq!(bench.does(Event::Able), claims);
+    assert_eq!(bench.why(), Why::Owner);
+}
+
+#[test]
+fn the_startup_delay_is_for_joining_only() {
+    let mut bench = Bench::new(Settings {
+        startup_delay: 10 * SECOND,
+        ..settings(100)
+    });
+    bench.feed(Event::Able);
+    let start = bench.now;
+    assert_eq!(bench.router.next_deadline(), Some(start + 10 * SECOND));
+    bench.wait();
+    assert_eq!(bench.state(), "master");
+    bench.pass(ms(50));
+    bench.feed(heard(9, 200));
+    let down = master_down(VrrpVersion::V3, 100, Centiseconds(100));
+    assert_eq!(bench.router.next_deadline(), Some(bench.now + down));
+}
+
+/// Hears a master of this priority every second for so many seconds; true when it took over.
+fn takes_over_from(bench: &mut Bench, priority: u8, seconds: u32) -> bool {
+    for _ in 0..seconds {
+        bench.feed(heard(9, priority));
+        let next = bench.now + SECOND;
+        while bench.router.next_deadline().is_some_and(|due| due <= next) {
+            bench.wait();
+            if bench.state() == "master" {
+                return true;
+            }
+        }
+        bench.now = next;
+    }
+    false
+}
+
+#[test]
+fn preempt_no_preempt_and_its_delay() {
+    assert!(takes_over_from(&mut Bench::backup(100), 50, 5));
+    assert!(!takes_over_from(&mut Bench::backup(100), 100, 20));
+    assert!(!takes_over_from(&mut Bench::backup(100), 150, 20));
+    let with = |preempt, preempt_delay| {
+        let mut bench = Bench::new(Settings {
+            preempt,
+            preempt_delay,
+            ..settings(100)
+        });
+        bench.feed(Event::Able);
+        bench
+    };
+    assert!(!takes_over_from(&mut with(false, Duration::ZERO), 50, 100));
+    let mut delayed = with(true, 10 * SECOND);
+    assert!(!takes_over_from(&mut delayed, 50, 10));
+    assert!(takes_over_from(&mut delayed, 50, 5));
+}
+
+#[test]
+fn a_master_whose_priority_fell_is_replaced_without_preempt_too() {
+    let mut bench = Bench::new(Settings {
+        preempt: false,
+        ..settings(100)
+    });
+    bench.feed(Event::Able);
+    assert!(!takes_over_from(&mut bench, 150, 5));
+    assert!(takes_over_from(&mut bench, 90, 6));
+    // One that is back where it was is left alone.
+    let mut bench = Bench::new(Settings {
+        preempt: false,
+        ..settings(160)
+    });
+    bench.feed(Event::Able);
+    assert!(!takes_over_from(&mut bench, 150, 5));
+    bench.feed(heard(9, 90));
+    assert!(!takes_over_from(&mut bench, 150, 50));
+}
+
+#[test]
+fn a_backup_whose_pools_are_not_proven_leaves_a_failing_master_alone() {
+    let tracking = || {
+        let mut bench = Bench::new(Settings {
+            tracks_pools: true,
+            settle: 5 * SECOND,
+            ..settings(100)
+        });
+        bench.feed(Event::Able);
+        bench.feed(Event::PoolsGood(bench.now));
+        assert!(!takes_over_from(&mut bench, 150, 5));
+        bench
+    };
+    // The last check that passed was before the fall.
+    let mut bench = tracking();
+    assert!(!takes_over_from(&mut bench, 90, 60));
+    let mut bench = tracking();
+    bench.feed(heard(9, 90));
+    bench.pass(ms(500));
+    bench.feed(Event::PoolsGood(bench.now));
+    assert!(takes_over_from(&mut bench, 90, 6));
+    // Its own pools are back first: the other one may need a moment.
+    let mut bench = tracking();
+    bench.feed(Event::PriorityChanged(40));
+    assert!(!takes_over_from(&mut bench, 90, 5));
+    bench.feed(Event::PriorityChanged(100));
+    bench.feed(Event::PoolsGood(bench.now + ms(1)));
+    assert!(!takes_over_from(&mut bench, 90, 4));
+    assert!(takes_over_from(&mut bench, 90, 8));
+}
+
+#[test]
+fn a_master_that_leaves_is_followed_after_the_skew_and_a_stranger_is_not_believed() {
+    let mut bench = Bench::backup(100);
+    bench.feed(heard(9, 150));
+    let due = bench.router.next_deadline();
+    bench.feed(heard(8, 0));
+    assert_eq!(bench.router.next_deadline(), due, "who is not the master");
+    bench.feed(heard(9, 0));
+    let soon = bench.now + skew(VrrpVersion::V3, 100, Centiseconds(100));
+    assert_eq!(bench.router.next_deadline(), Some(soon));
+    bench.wait();
+    assert_eq!(bench.why(), Why::MasterLeft);
+}
+
+#[test]
+fn a_flood_of_rivals_is_not_answered_by_a_flood() {
+    let mut bench = Bench::master(100);
+    let mut answers = 0;
+    for _ in 0..1000 {
+        bench.pass(Duration::from_micros(100));
+        let did = bench.does(heard(9, 50));
+        answers += did.iter().filter(|action| **action == says(100)).count();
+    }
+    assert!(
+        (5..=11).contains(&answers),
+        "{answers} in a tenth of a second"
+    );
+}
+
+#[test]
+fn the_neighbours_are_told_in_a_burst_then_every_minute_and_again_after_a_rival() {
+    let mut bench = Bench::backup(100);
+    bench.wait();
+    let start = bench.now;
+    let mut told = Vec::new();
+    while bench.now < start + 130 * SECOND {
+        if bench.wait().contains(&Action::Announce) {
+            told.push((bench.now - start).as_millis());
+        }
+    }
+    let due = [50, 100, 250, 500, 1_000, 2_000, 5_000, 65_000, 125_000];
+    assert_eq!(told, due);
+    assert!(bench.does(heard(9, 50)).contains(&Action::Announce));
+    bench.pass(ms(100));
+    assert!(
+        !bench.does(heard(9, 50)).contains(&Action::Announce),
+        "the burst has begun"
+    );
+}
+
+#[test]
+fn the_lease_is_renewed_also_between_slow_advertisements() {
+    let now = Instant::now();
+    let slow = Member::new(VrrpVersion::V3, Centiseconds(4095), ip(5), now);
+    let mut bench = Bench {
+        router: Router::new(settings(255), vec![slow], now),
+        now,
+    };
+    bench.feed(Event::Able);
+    let mut last = bench.now;
+    while bench.now < now + 100 * SECOND {
+        if bench.wait().contains(&Action::Renew) {
+            assert_eq!(bench.now - last, RENEW);
+            last = bench.now;
+        }
+    }
+    assert!(bench.now - last <= RENEW);
+}
+
+#[test]
+fn an_address_is_put_back_three_times_a_minute() {
+    for trouble in [Event::AddressLost, Event::ClaimFailed] {
+        let mut bench = Bench::master(100);
+        for _ in 0..3 {
+            assert_eq!(bench.does(trouble)[0], Action::Claim);
+            bench.pass(ms(100));
+        }
+        let gives_up = [says(0), Action::ResetClients, Action::Release];
+        assert_eq!(bench.does(trouble), gives_up);
+        let until = bench.now + PENALTY;
+        assert_eq!(bench.router.next_deadline(), Some(until));
+        bench.pass(SECOND);
+        bench.feed(Event::Unable);
+        bench.feed(Event::Able);
+        assert_eq!(bench.state(), "init", "no way around the penalty");
+        bench.wait();
+        assert_eq!((bench.state(), bench.now), ("backup", until));
+    }
+    // Once in a while is no trouble.
+    let mut bench = Bench::master(100);
+    for _ in 0..20 {
+        let next = bench.now + 21 * SECOND;
+        while bench.now < next {
+            bench.wait();
+        }
+        assert_eq!(bench.does(Event::AddressLost)[0], Action::Claim);
+    }
+}
+
+#[test]
+fn leaving_ends_when_another_is_heard_or_would_have_been() {
+    let mut bench = Bench::leaving(100);
+    let start = bench.now;
+    let weakest = skew(VrrpVersion::V3, 1, Centiseconds(100));
+    let mut renewed = 0;
+    while bench.state() == "leaving" {
+        renewed += usize::from(bench.wait().contains(&Action::Renew));
+    }
+    assert_eq!(bench.now, start + weakest + ms(50));
+    assert_eq!(renewed, 2, "it answers meanwhile");
+    let mut bench = Bench::leaving(100);
+    bench.pass(ms(100));
+    bench.feed(heard(9, 50));
+    assert_eq!(bench.why(), Why::TakenOver { from: ip(9) });
+}
+
+#[test]
+fn who_was_away_starts_again_as_backup() {
+    // The lease of two seconds ends before peers give up on an interval of one.
+    let mut bench = Bench::master(100);
+    bench.pass(LEASE);
+    let releases = [Action::ResetClients, Action::Release];
+    assert_eq!(bench.does(Event::DeadlinePassed), releases);
+    assert_eq!((bench.state(), bench.why()), ("backup", Why::Away));
+    // With a short interval it is the peers who give up first.
+    let now = Instant::now();
+    let fast = Member::new(VrrpVersion::V3, Centiseconds(10), ip(5), now);
+    let mut bench = Bench {
+        router: Router::new(settings(255), vec![fast], now),
+        now,
+    };
+    bench.feed(Event::Able);
+    bench.pass(ms(299));
+    assert_eq!(bench.does(Event::DeadlinePassed)[0], says(255));
+    bench.pass(ms(300));
+    assert_eq!(bench.does(Event::DeadlinePassed), releases);
+    // A backup does not act on what it missed.
+    let mut bench = Bench::backup(100);
+    bench.pass(10 * SECOND);
+    assert_eq!(bench.does(Event::DeadlinePassed), []);
+    assert_eq!(bench.why(), Why::Away);
+    // One that is a little late does.
+    let mut bench = Bench::backup(100);
+    bench.pass(5 * SECOND);
+    assert_eq!(bench.does(Event::DeadlinePassed)[0], Action::Claim);
+}
+
+fn heard_by(member: usize, priority: u8) -> Event {
+    Event::Heard(Heard {
+        member,
+        from: ip(9),
+        priority,
+        interval: Centiseconds(100),
+    })
+}
+
+#[test]
+fn a_group_moves_together() {
+    let group = || {
+        let mut bench = Bench::of(settings(100), 2);
+        bench.feed(Event::Able);
+        bench
+    };
+    // One member that hears the master is enough to stay.
+    let mut bench = group();
+    for _ in 0..10 {
+        bench.pass(SECOND);
+        bench.feed(heard_by(1, 150));
+    }
+    assert_eq!(bench.state(), "backup");
+    let claims = bench.wait();
+    let both = [0, 1].map(|member| Action::Advertise {
+        member,
+        priority: 100,
+    });
+    assert_eq!(claims, [Action::Claim, both[0], both[1], Action::Announce]);
+    // One that hears a better one is enough to give way.
+    bench.pass(ms(50));
+    bench.feed(heard_by(1, 150));
+    assert_eq!(bench.state(), "backup");
+    // A master that leaves for one leaves for all.
+    let mut bench = group();
+    for member in [0, 1] {
+        bench.feed(heard_by(member, 150));
+    }
+    bench.feed(heard_by(1, 0));
+    let soon = bench.now + skew(VrrpVersion::V3, 100, Centiseconds(100));
+    assert_eq!(bench.router.next_deadline(), Some(soon));
+    // Ties are decided by the first member: the others may see it the other way round.
+    let mut bench = group();
+    bench.wait();
+    bench.pass(ms(50));
+    let tie = |member, from| {
+        Event::Heard(Heard {
+            member,
+            from: ip(from),
+            priority: 100,
+            interval: Centiseconds(100),
+        })
+    };
+    bench.feed(tie(1, 99));
+    assert_eq!(bench.state(), "master");
+    bench.feed(tie(0, 99));
+    assert_eq!(bench.state(), "backup");
+}
