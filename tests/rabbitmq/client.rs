@@ -1,5 +1,7 @@
 //! What the scenarios share: a way to the broker and short forms of common requests.
 
+use std::sync::OnceLock;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
@@ -73,9 +75,13 @@ impl Stage<'_> {
     }
 }
 
+/// Where the ports are, unless it is the loopback address.
+pub(crate) static HOST: OnceLock<&str> = OnceLock::new();
+
 /// Connects to a port as guest under a name that the broker's tools can show.
 pub(crate) async fn connect(port: u16, query: &str, name: &str) -> lapin::Result<Connection> {
-    let uri = format!("amqp://guest:guest@127.0.0.1:{port}/%2f?{query}");
+    let host = HOST.get().unwrap_or(&"127.0.0.1");
+    let uri = format!("amqp://guest:guest@{host}:{port}/%2f?{query}");
     let properties =
         ConnectionProperties::default().with_connection_name(LongString::from(name.to_owned()));
     Connection::connect(&uri, properties).await

@@ -8,6 +8,7 @@ mod daemon;
 #[path = "../support/ports.rs"]
 mod ports;
 #[path = "../support/rabbit.rs"]
+#[expect(dead_code, reason = "shared with the test of a pair of nodes")]
 mod rabbit;
 #[path = "../support/runner.rs"]
 mod runner;

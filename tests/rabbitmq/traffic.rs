@@ -202,7 +202,7 @@ async fn acknowledge_on_one_connection(ledger: &Ledger) -> lapin::Result<()> {
             let mut consumed = ledger.consumed.lock().expect("not poisoned");
             *consumed.entry(u64::from_be_bytes(bytes)).or_default() += 1;
         }
-        delivery.ack(BasicAckOptions::default()).await?;
+        patiently(delivery.ack(BasicAckOptions::default())).await?;
     }
     patiently(connection.close(200, "".into())).await
 }

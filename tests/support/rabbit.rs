@@ -38,6 +38,8 @@ pub(crate) struct Rabbits {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Together {
     Clustered,
+    /// As above, and clients come from other hosts.
+    ClusteredForOthers,
     Apart,
 }
 
@@ -84,10 +86,10 @@ impl Rabbits {
             .collect();
         for node in &nodes {
             let peers = match together {
-                Together::Clustered => nodes.as_slice(),
+                Together::Clustered | Together::ClusteredForOthers => nodes.as_slice(),
                 Together::Apart => &[],
             };
-            node.configure(peers, plugins);
+            node.configure(peers, plugins, together);
             node.start();
         }
         let rabbits = Self {
@@ -98,7 +100,7 @@ impl Rabbits {
         for node in &rabbits.nodes {
             node.serving().await;
         }
-        if together == Together::Clustered {
+        if together != Together::Apart {
             let count = rabbits.nodes.len().to_string();
             rabbits.nodes[0].ctl(&["await_online_nodes", &count]).await;
         }
@@ -143,8 +145,13 @@ impl Node {
         self.name.split('@').next().unwrap_or_default()
     }
 
-    fn configure(&self, peers: &[Self], plugins: &str) {
-        let mut text = format!("listeners.tcp.1 = 127.0.0.1:{}\n", self.port);
+    fn configure(&self, peers: &[Self], plugins: &str, together: Together) {
+        let (address, more) = match together {
+            // Guest is for the loopback address only unless that is switched off.
+            Together::ClusteredForOthers => ("0.0.0.0", "loopback_users = none\n"),
+            Together::Clustered | Together::Apart => ("127.0.0.1", ""),
+        };
+        let mut text = format!("listeners.tcp.1 = {address}:{}\n{more}", self.port);
         if !peers.is_empty() {
             text += "cluster_formation.peer_discovery_backend = classic_config\n";
         }

@@ -18,7 +18,8 @@ pub(crate) struct Lab {
 
 /// One host with one interface, `eth0`: 10.9.0.N/24 and fe80::N/64.
 pub(crate) struct Host {
-    holder: Child,
+    /// The process whose namespace it is.
+    pub(crate) holder: Child,
     pub(crate) number: usize,
     folder: PathBuf,
     files: Cell<u32>,
