@@ -53,13 +53,13 @@ fn the_daemon_may_use_what_it_needs_and_no_more() {
     for capabilities in ["AmbientCapabilities", "CapabilityBoundingSet"] {
         assert_eq!(
             settings(capabilities),
-            ["CAP_NET_BIND_SERVICE"],
+            ["CAP_NET_BIND_SERVICE CAP_NET_ADMIN CAP_NET_RAW"],
             "{capabilities}"
         );
     }
     assert_eq!(
         settings("RestrictAddressFamilies"),
-        ["AF_UNIX AF_INET AF_INET6"]
+        ["AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET"]
     );
 }
 

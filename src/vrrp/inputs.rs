@@ -20,7 +20,8 @@ pub struct PoolInput {
     pub name: String,
     /// It has a usable server.
     pub usable: AtomicBool,
-    /// When a check of it last passed, in nanoseconds after [`Inputs::base`]; 0: never.
+    /// When a check of it last passed, in nanoseconds after a time that [`Inputs::good_at`] knows;
+    /// 0: never.
     pub good_at: AtomicU64,
 }
 

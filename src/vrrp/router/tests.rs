@@ -7,6 +7,7 @@ use super::*;
 use crate::config::VrrpVersion;
 
 mod behaviour;
+mod random;
 
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)

@@ -1,0 +1,86 @@
+//! Any events at any times: nothing panics, and the rules hold.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let heard = (0..2usize, 1..20u8, any::<u8>(), 1..=4095u16).prop_map(
+        |(member, from, priority, interval)| {
+            Event::Heard(Heard {
+                member,
+                from: ip(from),
+                priority,
+                interval: Centiseconds(interval),
+            })
+        },
+    );
+    prop_oneof![
+        3 => Just(Event::Able),
+        1 => Just(Event::Unable),
+        8 => heard,
+        12 => Just(Event::DeadlinePassed),
+        2 => (1..=255u8).prop_map(Event::PriorityChanged),
+        1 => Just(Event::SourceChanged { member: 1, own: ip(7) }),
+        1 => Just(Event::AddressLost),
+        1 => Just(Event::ClaimFailed),
+        1 => Just(Event::CannotAdvertise),
+        1 => Just(Event::Away),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_events_at_any_times(
+        events in prop::collection::vec((any_event(), 0..3_000u64), 0..80),
+        settings in (1..=255u8, any::<bool>(), 0..3u64, 0..3u64, any::<bool>()),
+    ) {
+        let (priority, preempt, preempt_delay, startup_delay, tracks_pools) = settings;
+        let mut bench = Bench::of(Settings {
+            priority,
+            preempt,
+            preempt_delay: Duration::from_secs(preempt_delay),
+            startup_delay: Duration::from_secs(startup_delay),
+            tracks_pools,
+            settle: Duration::from_secs(1),
+        }, 2);
+        let mut claimed = false;
+        for (event, wait) in events {
+            // Often just when something is due.
+            match bench.router.next_deadline() {
+                Some(due) if wait % 2 == 0 => bench.now = bench.now.max(due),
+                Some(_) | None => bench.pass(ms(wait)),
+            }
+            let before = bench.router.state();
+            let actions = bench.feed(event);
+            prop_assert!(actions.len() <= 2 * 2 + 5, "{actions:?}");
+            for (index, action) in actions.iter().enumerate() {
+                match action {
+                    Action::Claim => {
+                        let again = matches!(event, Event::AddressLost | Event::ClaimFailed);
+                        prop_assert!(!claimed || again, "claimed twice: {actions:?}");
+                        claimed = true;
+                    }
+                    Action::Release => {
+                        prop_assert!(claimed, "released without a claim: {actions:?}");
+                        prop_assert_eq!(actions[index - 1], Action::ResetClients);
+                        claimed = false;
+                    }
+                    Action::Advertise { priority, .. } => {
+                        prop_assert!(claimed || *priority == 0, "{before:?}: {actions:?}");
+                    }
+                    Action::Renew => prop_assert!(claimed),
+                    Action::Announce => prop_assert!(claimed),
+                    Action::ResetClients | Action::Report(_) => {}
+                }
+            }
+            prop_assert_eq!(claimed, bench.router.state().holds_addresses());
+            if event == Event::DeadlinePassed {
+                let due = bench.router.next_deadline();
+                prop_assert!(due.is_none_or(|due| due > bench.now), "{before:?}");
+            }
+        }
+    }
+}
