@@ -397,7 +397,7 @@ impl Driver {
     }
 
     fn look_at_pools(&mut self, unit: usize, now: Instant) {
-        if let Some(at) = self.units[unit].pools_good_since(&self.inputs, now) {
+        if let Some(at) = self.units[unit].pools_good_since(&self.inputs) {
             self.feed(unit, Event::PoolsGood(at), now);
         }
     }

@@ -272,7 +272,7 @@ impl Unit {
     }
 
     /// When every tracked pool had passed a check, if that is news.
-    pub(super) fn pools_good_since(&mut self, inputs: &Inputs, _now: Instant) -> Option<Instant> {
+    pub(super) fn pools_good_since(&mut self, inputs: &Inputs) -> Option<Instant> {
         let members = self.members.iter();
         let tracked = members.flat_map(|member| &member.config.track_pools);
         let mut oldest = None;

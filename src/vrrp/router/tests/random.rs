@@ -26,6 +26,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::ClaimFailed),
         1 => Just(Event::CannotAdvertise),
         1 => Just(Event::Away),
+        1 => Just(Event::Stopped),
     ]
 }
 
