@@ -198,6 +198,13 @@ impl Driver {
             }
         });
         poll_fn(|cx| {
+            // First, so that a flood of packets does not drown them.
+            match commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => return Poll::Ready(Woken::Told(command)),
+                // The control thread has gone: nobody is left to serve.
+                Poll::Ready(None) => return Poll::Ready(Woken::Told(Command::Stop)),
+                Poll::Pending => {}
+            }
             let sockets = ports.iter().filter_map(|port| port.socket.as_ref());
             for socket in sockets {
                 if socket.poll_readable(cx).is_ready() {
@@ -206,12 +213,6 @@ impl Driver {
             }
             if monitor.poll_readable(cx).is_ready() {
                 return Poll::Ready(Woken::Look);
-            }
-            match commands.poll_recv(cx) {
-                Poll::Ready(Some(command)) => return Poll::Ready(Woken::Told(command)),
-                // The control thread has gone: nobody is left to serve.
-                Poll::Ready(None) => return Poll::Ready(Woken::Told(Command::Stop)),
-                Poll::Pending => {}
             }
             timer.as_mut().poll(cx).map(|()| Woken::Look)
         })
