@@ -473,7 +473,11 @@ impl Driver {
                 self.units[unit].release_at = Some(now + RESET_LIMIT);
                 self.finish_release(unit, now);
             }
-            Action::Report(transition) => self.units[unit].report(transition),
+            Action::Report(transition) => {
+                self.units[unit].report(transition);
+                // Whoever asks for the state now shall see it.
+                self.publish_at = None;
+            }
             Action::Claim => return (!self.claim(unit)).then_some(Event::ClaimFailed),
         }
         None
