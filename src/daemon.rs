@@ -364,9 +364,13 @@ async fn control(
 
 /// Lets the checks end in order. Brokers that do not answer are not waited for.
 async fn say_farewell(monitors: &[Monitors]) {
+    // All say goodbye before one is waited for: a broker that hangs must not use up others' time.
+    for pool in monitors {
+        pool.end();
+    }
     let _ = tokio::time::timeout(FAREWELL, async {
-        for monitor in monitors {
-            monitor.end().await;
+        for pool in monitors {
+            pool.ended().await;
         }
     })
     .await;

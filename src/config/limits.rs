@@ -11,8 +11,9 @@ const PER_CONNECTION: usize = 2;
 const PER_PIPE: usize = 2;
 /// epoll, eventfd, signal pipe of a worker's runtime, and one spare to accept and close with.
 const PER_WORKER: usize = 4;
-/// The connection of its health check, and one more while its name is resolved.
-const PER_SERVER: usize = 2;
+/// The connection of its health check, an older one whose goodbye is not answered yet, and one more
+/// while its name is resolved.
+const PER_SERVER: usize = 3;
 /// Standard streams, the control runtime, the journal, the admin socket and its clients.
 const RESERVE: usize = 64;
 
@@ -83,7 +84,7 @@ mod tests {
         // 1000 connections, 2 workers on one address, 3 servers.
         assert_eq!(
             descriptors_needed(1000, 2, 3, 2),
-            2000 + 64 + 2 + 3 * 2 + 2 * (4 + 64)
+            2000 + 64 + 2 + 3 * 3 + 2 * (4 + 64)
         );
     }
 

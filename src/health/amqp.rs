@@ -95,7 +95,8 @@ enum Phase {
     /// Logged in; nothing is awaited.
     Idle,
     QosOk,
-    /// We said goodbye; whatever else is under way does not matter any more.
+    /// We say goodbye; whatever else is under way does not matter any more.
+    ChannelCloseOk,
     CloseOk,
     Over,
 }
@@ -109,6 +110,7 @@ impl Phase {
             Self::ChannelOpenOk => Some("channel.open-ok"),
             Self::Idle | Self::Over => None,
             Self::QosOk => Some("basic.qos-ok"),
+            Self::ChannelCloseOk => Some("channel.close-ok"),
             Self::CloseOk => Some("connection.close-ok"),
         }
     }
@@ -186,11 +188,13 @@ impl Conversation {
     }
 
     /// Says goodbye, so that the broker logs an orderly end; [`Failure::Left`] is its answer.
+    ///
+    /// The channel first, and the connection when it is closed: RabbitMQ 3.10 now and then logs an
+    /// error (`shutdown_error`) when a connection ends with a channel that is just being closed.
     pub fn leave(&mut self) {
         if matches!(self.phase, Phase::Idle | Phase::QosOk) {
-            self.phase = Phase::CloseOk;
-            let close = Writer::method(10, 50).u16(200).short_string("goodbye");
-            self.say(0, close.u16(0).u16(0));
+            self.phase = Phase::ChannelCloseOk;
+            self.say_close(CHANNEL, Writer::method(20, 40));
         }
     }
 
@@ -210,7 +214,12 @@ impl Conversation {
                 self.phase = Phase::Over;
                 Err(Failure::Left)
             }
-            (_, _, Phase::CloseOk) => Ok(None),
+            (20, 41, Phase::ChannelCloseOk) => {
+                self.phase = Phase::CloseOk;
+                self.say_close(0, Writer::method(10, 50));
+                Ok(None)
+            }
+            (_, _, Phase::ChannelCloseOk | Phase::CloseOk) => Ok(None),
             (20, 40, _) => Err(self.closed(CHANNEL, (20, 41), arguments)?),
             (10, 60, _) => Ok(Some(Heard::Blocked(one_line(arguments.short_string()?)))),
             (10, 61, _) => Ok(Some(Heard::Unblocked)),
@@ -303,6 +312,11 @@ impl Conversation {
         self.phase = Phase::Over;
         self.say(channel, Writer::method(close_ok.0, close_ok.1));
         Ok(Failure::Closed { code, text })
+    }
+
+    fn say_close(&mut self, channel: u16, method: Writer) {
+        let close = method.u16(200).short_string("goodbye");
+        self.say(channel, close.u16(0).u16(0));
     }
 
     fn say(&mut self, channel: u16, method: Writer) {

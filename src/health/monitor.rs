@@ -2,7 +2,8 @@
 //!
 //! Tasks, all on the control thread's `LocalSet`, all ended by dropping it at any await:
 //!
-//! - per server: `Monitor::run`. It holds at most one connection.
+//! - per server: `Monitor::run`. It holds at most one connection, and one more that awaits the
+//!   answer to its goodbye.
 //! - per server with a name: [`resolve::follow`].
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -48,10 +49,13 @@ impl Monitors {
         }
     }
 
-    /// Ends them and waits for it: sessions say goodbye, so that brokers log an orderly end. That
-    /// takes a fraction of a second even if nobody answers.
-    pub async fn end(&self) {
+    /// Tells them to end: sessions say goodbye, so that brokers log an orderly end.
+    pub fn end(&self) {
         self.ending.send_replace(true);
+    }
+
+    /// Waits until they have ended, a fraction of a second even if no broker answers.
+    pub async fn ended(&self) {
         self.ending.closed().await;
     }
 }

@@ -2,6 +2,8 @@
 //! badly as the test wants.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,6 +34,7 @@ pub(crate) enum Mood {
 pub(crate) struct Fake {
     pub(crate) address: SocketAddr,
     mood: watch::Sender<Mood>,
+    goodbyes: Arc<AtomicUsize>,
     serving: Option<JoinHandle<()>>,
 }
 
@@ -43,6 +46,7 @@ impl Fake {
         let mut fake = Self {
             address,
             mood: watch::Sender::new(mood),
+            goodbyes: Arc::default(),
             serving: None,
         };
         fake.open().await;
@@ -53,17 +57,22 @@ impl Fake {
         self.mood.send_replace(mood);
     }
 
+    /// How many AMQP connections were closed in order, by their clients.
+    pub(crate) fn goodbyes(&self) -> usize {
+        self.goodbyes.load(Ordering::Relaxed)
+    }
+
     /// Listens again.
     pub(crate) async fn open(&mut self) {
         // A process that is being started may hold a copy of the last listener for a moment.
         let bind = async || TcpListener::bind(self.address).await.ok();
         let (listener, _) = until("a free port", SOON, bind).await;
-        let mood = self.mood.subscribe();
+        let (mood, goodbyes) = (self.mood.subscribe(), Arc::clone(&self.goodbyes));
         self.serving = Some(tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.expect("accept on loopback");
-                connections.spawn(serve(stream, mood.clone()));
+                connections.spawn(serve(stream, mood.clone(), Arc::clone(&goodbyes)));
             }
         }));
     }
@@ -107,7 +116,7 @@ impl BlackHole {
     }
 }
 
-async fn serve(mut stream: TcpStream, mut mood: watch::Receiver<Mood>) {
+async fn serve(mut stream: TcpStream, mut mood: watch::Receiver<Mood>, goodbyes: Arc<AtomicUsize>) {
     let mut first = [0; 4];
     let now = *mood.borrow();
     match now {
@@ -128,7 +137,7 @@ async fn serve(mut stream: TcpStream, mut mood: watch::Receiver<Mood>) {
     };
     match &first {
         b"AMQP" => {
-            let _ = Broker::new(stream, mood).run().await;
+            let _ = Broker::new(stream, mood, goodbyes).run().await;
         }
         b"GET " => {
             let answer: &[u8] = match now {
@@ -158,14 +167,16 @@ async fn echo(mut stream: TcpStream, first: &[u8]) -> std::io::Result<()> {
 struct Broker {
     stream: TcpStream,
     mood: watch::Receiver<Mood>,
+    goodbyes: Arc<AtomicUsize>,
     input: Vec<u8>,
 }
 
 impl Broker {
-    fn new(stream: TcpStream, mood: watch::Receiver<Mood>) -> Self {
+    fn new(stream: TcpStream, mood: watch::Receiver<Mood>, goodbyes: Arc<AtomicUsize>) -> Self {
         Self {
             stream,
             mood,
+            goodbyes,
             input: Vec::new(),
         }
     }
@@ -216,7 +227,9 @@ impl Broker {
             (10, 40) => self.say(0, Writer::method(10, 41).u8(0)).await?,
             (20, 10) => self.say(1, Writer::method(20, 11).u32(0)).await?,
             (60, 10) => self.say(1, Writer::method(60, 11)).await?,
+            (20, 40) => self.say(1, Writer::method(20, 41)).await?,
             (10, 50) => {
+                self.goodbyes.fetch_add(1, Ordering::Relaxed);
                 self.say(0, Writer::method(10, 51)).await?;
                 return Ok(true);
             }

@@ -184,3 +184,27 @@ async fn a_second_term_also_ends_clients_that_wait_and_connect() {
         "{log}"
     );
 }
+
+#[tokio::test]
+async fn checks_say_goodbye_to_a_broker_though_others_hang() {
+    let mut servers = Vec::new();
+    let mut pools = String::new();
+    for name in ["a", "b", "p"] {
+        let server = Fake::new(Mood::Good).await;
+        pools += &format!(
+            "[pool.{name}.check]\ntype = \"amqp\"\ntimeout = \"10s\"\n\
+             [pool.{name}.servers]\nof_{name} = \"{}\"\n",
+            server.address
+        );
+        servers.push(server);
+    }
+    let warren = Setup::new("", &pools).start().await;
+    for name in ["of_a", "of_b", "of_p"] {
+        warren.shows(name, "status", "UP").await;
+    }
+    servers[0].become_(Mood::Silent);
+    servers[1].become_(Mood::Silent);
+    warren.stop(SOON).await;
+    let goodbyes: Vec<usize> = servers.iter().map(Fake::goodbyes).collect();
+    assert_eq!(goodbyes, [0, 0, 1]);
+}

@@ -189,7 +189,7 @@ impl Warren {
         let mut lines = answer.lines();
         let names = lines.next()?.trim_start_matches("# ");
         let index = names.split(',').position(|name| name == column)?;
-        let row = lines.find(|line| line.starts_with(&format!("p,{server},")))?;
+        let row = lines.find(|line| line.split(',').nth(1) == Some(server))?;
         values(row).nth(index)
     }
 

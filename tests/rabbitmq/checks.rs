@@ -10,6 +10,8 @@ const AMQP: &str = "check = { type = \"amqp\", interval = \"500ms\", timeout = \
 const LIMIT: Duration = Duration::from_secs(60);
 /// Many probes fit into this.
 const WATCH: Duration = Duration::from_secs(3);
+/// Longer than a silent session is kept.
+const LONG_HANG: Duration = Duration::from_secs(15);
 
 /// An AMQP check costs the broker's log its login, once per start of the broker.
 pub(crate) async fn amqp_check_in_the_log(world: &World) {
@@ -59,14 +61,20 @@ pub(crate) async fn amqp_check_of_a_hanging_broker(world: &World) {
     assert!(lines.is_empty(), "the connection went on: {lines:#?}");
 
     let log = Mark::at(node);
+    let suspended = node.suspend();
+    tokio::time::sleep(LONG_HANG).await;
+    drop(suspended);
+    warren.sees("lone1", "UP", Duration::from_secs(8)).await;
+    tokio::time::sleep(WATCH).await;
+    // The broker answers the goodbye of the old connection beside the new login.
+    let (goodbyes, login): (Vec<_>, Vec<_>) =
+        log.since().into_iter().partition(|line| is_goodbye(line));
+    assert_one_goodbye(&goodbyes);
+    assert_one_login(&login);
+
+    let log = Mark::at(node);
     warren.stop().await;
-    let lines = log.since();
-    let goodbye =
-        |line: &String| line.contains("[info]") && line.contains("closing AMQP connection");
-    assert!(
-        lines.len() == 1 && lines.iter().all(goodbye),
-        "one line at the end: {lines:#?}"
-    );
+    assert_one_goodbye(&log.since());
 
     let suspended = node.suspend();
     let log = Mark::at(node);
@@ -79,6 +87,17 @@ pub(crate) async fn amqp_check_of_a_hanging_broker(world: &World) {
     // the broker had not looked at them.
     assert_one_login(&log.since());
     warren.stop().await;
+}
+
+fn is_goodbye(line: &str) -> bool {
+    line.contains("[info]") && line.contains("closing AMQP connection")
+}
+
+fn assert_one_goodbye(lines: &[String]) {
+    assert!(
+        lines.len() == 1 && lines.iter().all(|line| is_goodbye(line)),
+        "one line at the end: {lines:#?}"
+    );
 }
 
 /// A login that is refused is tried more and more rarely.
@@ -100,10 +119,11 @@ pub(crate) async fn amqp_check_with_a_wrong_password(world: &World) {
     // At once, and after 0.2, 0.4, 0.8, 1.6, 3.2 s: sums of 0, 0.2, 0.6, 1.4, 3.0, 6.2, and 12.6 s.
     let refusals = lines.iter().filter(refused).count();
     assert!((5..=6).contains(&refusals), "{refusals} in 9 s: {lines:#?}");
-    assert!(
-        lines.len() <= 5 * refusals,
-        "at most five lines each: {lines:#?}"
-    );
+    assert_eq!(lines.len(), 5 * refusals, "five lines each: {lines:#?}");
+    let errors = lines.iter().filter(|line| line.contains("[error]")).count();
+    assert_eq!(errors, 2 * refusals, "two of them errors: {lines:#?}");
+    let warnings = lines.iter().any(|line| line.contains("[warning]"));
+    assert!(!warnings, "no warnings: {lines:#?}");
 }
 
 /// The whole log since then: one login, and nothing louder.

@@ -173,7 +173,7 @@ fn leaves_politely_once_logged_in() {
     assert_eq!(check.take_output(), b"", "nothing to close yet");
     let mut check = logged_in();
     check.leave();
-    assert_eq!(check.take_output(), frame(0, close_method()));
+    assert_eq!(check.take_output(), goodbye(1, Writer::method(20, 40)));
 }
 
 #[test]
@@ -187,13 +187,15 @@ fn waits_for_the_answer_to_its_goodbye_whatever_else_comes() {
         Ok(Vec::new()),
         "answers a question of before"
     );
-    let close_ok = frame(0, Writer::method(10, 51));
-    assert_eq!(check.receive(&close_ok), Err(Failure::Left));
+    let _ = check.take_output();
+    assert_eq!(check.receive(CHANNEL_CLOSE_OK), Ok(Vec::new()));
+    assert_eq!(check.take_output(), goodbye(0, Writer::method(10, 50)));
+    assert_eq!(check.receive(CONNECTION_CLOSE_OK), Err(Failure::Left));
 }
 
-fn close_method() -> Writer {
-    let method = Writer::method(10, 50).u16(200).short_string("goodbye");
-    method.u16(0).u16(0)
+fn goodbye(channel: u16, method: Writer) -> Vec<u8> {
+    let method = method.u16(200).short_string("goodbye");
+    frame(channel, method.u16(0).u16(0))
 }
 
 #[test]

@@ -3,12 +3,14 @@
 //! A broken connection is a bad check, confirmed or refuted by connecting again at once: a broker
 //! that is gone is down within a fraction of a second, one that only dropped this connection
 //! stays up. Silence is bad checks one pause after the other; the connection is kept for a while,
-//! since a broker that hung and goes on answers on it as if nothing had been, and logs nothing. A
-//! broker that says it closes all connections and then does not take a new one is down without
-//! further confirmation.
+//! since a broker that hung and goes on answers on it as if nothing had been, and logs nothing.
+//! After that it is told goodbye, which a broker that goes on later still can answer. A broker that
+//! says it closes all connections and then does not take a new one is down without further
+//! confirmation.
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::Monitor;
@@ -35,7 +37,7 @@ enum End {
     /// The server moved, or went into maintenance, or we end.
     Left,
     /// It was silent for longer than [`PATIENCE`] and is down.
-    Silent,
+    Silent(Session),
     /// The connection broke.
     Broken(CheckResult),
 }
@@ -53,6 +55,8 @@ impl Monitor {
         let mut forced = None;
         // Logins in a row that the broker refused.
         let mut refusals = 0;
+        // The last silent session, as long as its goodbye has no answer.
+        let mut parting = JoinSet::new();
         while !self.has_to_end() {
             if !self.is_watched() {
                 self.pause(self.check.interval).await;
@@ -85,7 +89,12 @@ impl Monitor {
             let began = Instant::now();
             match self.attend(session).await {
                 End::Left => {}
-                End::Silent => self.pause(self.check.interval).await,
+                End::Silent(session) => {
+                    // Never more than one: the one before is dropped, answered or not.
+                    parting.shutdown().await;
+                    parting.spawn_local(session.part());
+                    self.pause(self.check.interval).await;
+                }
                 End::Broken(result) => {
                     let closed_all = result.reply_code == Some(CONNECTION_FORCED);
                     forced = closed_all.then(|| result.clone());
@@ -127,8 +136,7 @@ impl Monitor {
                 let detail = format!("no answer for {} ms", silence.as_millis());
                 self.observe(CheckResult::new(CheckCode::L7Timeout, detail).after(silence));
                 if self.verdict.health() == Health::Down && silence > PATIENCE {
-                    session.reset();
-                    return End::Silent;
+                    return End::Silent(session);
                 }
             }
             let moved = self.subject.address() != Some(session.address());

@@ -142,6 +142,8 @@ struct Broker {
     hangs: Cell<bool>,
     /// Sessions up to this number are not answered any more, as if a firewall had lost them.
     forgets: Cell<u32>,
+    /// How many channel.close came; they are not answered.
+    goodbyes: Cell<u32>,
     /// Takes connections and closes them as soon as they are logged in.
     closes: Cell<bool>,
     /// Stops listening before it says something.
@@ -172,8 +174,12 @@ async fn converse(broker: Rc<Broker>, mut stream: TcpStream) -> std::io::Result<
         tokio::select! {
             read = stream.read(&mut buffer) => {
                 let answer = answers.next();
-                if read? == 0 || (answer.is_none() && broker.closes.get()) {
+                let read = read?;
+                if read == 0 || (answer.is_none() && broker.closes.get()) {
                     return Ok(());
+                }
+                if buffer[..read].windows(4).any(|method| method == b"\0\x14\0\x28") {
+                    broker.goodbyes.set(broker.goodbyes.get() + 1);
                 }
                 if !broker.hangs.get() && number > broker.forgets.get() {
                     stream.write_all(answer.unwrap_or(QOS_OK)).await?;
@@ -268,6 +274,7 @@ async fn a_session_that_stays_silent_is_replaced() {
         watched.becomes(State::Up).await;
         assert!(down.elapsed() > Duration::from_secs(9));
         assert_eq!(broker.logins.get(), 2);
+        assert_eq!(broker.goodbyes.get(), 1, "of the first session");
     };
     LocalSet::new().run_until(test).await;
 }
