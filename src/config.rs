@@ -448,7 +448,9 @@ pub fn surroundings(is_daemon: bool) -> Surroundings {
 fn interfaces() -> Option<Vec<Interface>> {
     let mut interfaces: Vec<Interface> = Vec::new();
     for found in getifaddrs().ok()? {
-        let name = found.interface_name;
+        // An address may carry a label, "eth0:1"; no name of an interface has a colon in it.
+        let labelled = found.interface_name;
+        let name = labelled.split(':').next().unwrap_or(&labelled).to_owned();
         let at = interfaces.iter().position(|one| one.name == name);
         let at = at.unwrap_or_else(|| {
             let addresses = Vec::new();

@@ -458,3 +458,20 @@ pub(crate) fn neighbours_are_told() {
     lab.judge(1);
     lab.judge(2);
 }
+
+pub(crate) fn an_address_with_a_label_counts() {
+    let lab = Lab::new(1);
+    let host = lab.host(1);
+    host.ip("address add 10.10.0.1/24 dev eth0 label eth0:1");
+    let file = host.file("warren.toml");
+    let routers = "[vrrp.v]\ninterface = \"eth0\"\nrouter_id = 5\naddresses = [";
+    let mut problems = Vec::new();
+    for address in ["10.10.0.100", "10.11.0.100"] {
+        std::fs::write(&file, format!("{PROXY}\n{routers}\"{address}/24\"]\n")).unwrap();
+        let mut command = host.inside(env!("CARGO_BIN_EXE_warren"));
+        let output = command.args(["check", "-c"]).arg(&file).output().unwrap();
+        let output = [output.stdout, output.stderr].concat();
+        problems.push(String::from_utf8(output).unwrap().contains("W0210"));
+    }
+    assert_eq!(problems, [false, true], "only the second is in no network");
+}

@@ -67,6 +67,7 @@ fn main() -> ExitCode {
         ),
         test!(NOTHING, behaviour::a_missing_capability_is_named),
         test!(NOTHING, behaviour::neighbours_are_told),
+        test!(NOTHING, behaviour::an_address_with_a_label_counts),
         test!("/usr/bin/python3", crafted::packets_that_must_not_matter),
         test!("/usr/bin/python3", crafted::the_other_form_of_checksum),
         test!(KEEPALIVED, interop::keepalived_v2),
