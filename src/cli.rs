@@ -62,7 +62,7 @@ enum Command {
     Status(status::Options),
     /// Show the virtual routers of a running daemon
     Vrrp(vrrp::Options),
-    /// Balance three embedded AMQP brokers on loopback, kill one, and count
+    /// Balance three embedded AMQP brokers, kill one, kill the master of two nodes, and count
     Demo(demo::Options),
 }
 

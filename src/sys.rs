@@ -2,6 +2,8 @@
 #![allow(unsafe_code, reason = "each block says why it is sound")]
 
 use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use nix::libc::{AF_PACKET, sa_family_t, sockaddr_ll, socklen_t};
 use socket2::{SockAddr, Socket};
@@ -49,4 +51,17 @@ pub fn link_layer(index: u32) -> io::Result<SockAddr> {
         })?
     };
     Ok(address)
+}
+
+/// Lets the kernel kill the process that `command` starts when the thread that starts it ends
+/// (PR_SET_PDEATHSIG of prctl(2)).
+pub fn die_with_this_thread(command: &mut Command) {
+    let ask = || {
+        Ok(nix::sys::prctl::set_pdeathsig(
+            nix::sys::signal::Signal::SIGKILL,
+        )?)
+    };
+    // SAFETY: between fork and exec the closure makes one system call and returns a number; it
+    // neither allocates nor locks, and touches no memory of the other threads.
+    unsafe { command.pre_exec(ask) };
 }

@@ -22,6 +22,7 @@ use crate::sys;
 
 pub mod message;
 
+pub use message::link::NewLink;
 pub use message::{Address, Change, Link, NewAddress};
 
 use message::{Body, Message, messages};
@@ -130,6 +131,36 @@ impl Netlink {
     pub fn delete(&mut self, interface: u32, address: IpNet) -> Result<(), NetlinkError> {
         let sequence = self.next();
         self.carry_out(&message::delete_address(sequence, interface, address))
+    }
+
+    /// Makes a link.
+    ///
+    /// # Errors
+    ///
+    /// See [`NetlinkError`].
+    pub fn make(&mut self, link: NewLink<'_>) -> Result<(), NetlinkError> {
+        let sequence = self.next();
+        self.carry_out(&message::link::new_link(sequence, link))
+    }
+
+    /// Sets a link up, as a port of the bridge with the index `bridge` if there is one.
+    ///
+    /// # Errors
+    ///
+    /// See [`NetlinkError`].
+    pub fn set_up(&mut self, index: u32, bridge: Option<u32>) -> Result<(), NetlinkError> {
+        let sequence = self.next();
+        self.carry_out(&message::link::set_up(sequence, index, bridge))
+    }
+
+    /// Gives an interface an address for good.
+    ///
+    /// # Errors
+    ///
+    /// See [`NetlinkError`].
+    pub fn keep(&mut self, index: u32, address: IpNet) -> Result<(), NetlinkError> {
+        let sequence = self.next();
+        self.carry_out(&message::link::keep_address(sequence, index, address))
     }
 
     /// All addresses.

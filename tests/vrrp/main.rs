@@ -12,6 +12,7 @@
 mod behaviour;
 mod crafted;
 mod dark;
+mod demo;
 mod harness;
 mod interop;
 mod lab;
@@ -68,6 +69,8 @@ fn main() -> ExitCode {
         test!(NOTHING, behaviour::a_missing_capability_is_named),
         test!(NOTHING, behaviour::neighbours_are_told),
         test!(NOTHING, behaviour::an_address_with_a_label_counts),
+        test!(NOTHING, demo::two_nodes_share_an_address),
+        test!(NOTHING, demo::without_user_namespaces_it_says_so),
         test!("/usr/bin/python3", crafted::packets_that_must_not_matter),
         test!("/usr/bin/python3", crafted::the_other_form_of_checksum),
         test!(KEEPALIVED, interop::keepalived_v2),

@@ -45,13 +45,17 @@ struct Life {
 }
 
 impl Broker {
-    /// A broker on a free port of 127.0.0.1 that is not running yet.
+    /// A broker on a free port of `ip` that is not running yet.
     ///
     /// # Errors
     ///
     /// As bind(2).
-    pub(super) fn new(name: &'static str, cluster: Rc<RefCell<Cluster>>) -> io::Result<Self> {
-        let reservation = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    pub(super) fn new(
+        name: &'static str,
+        ip: Ipv4Addr,
+        cluster: Rc<RefCell<Cluster>>,
+    ) -> io::Result<Self> {
+        let reservation = bound(SocketAddr::from((ip, 0)))?;
         let address = reservation.local_addr()?.as_socket();
         Ok(Self {
             name,

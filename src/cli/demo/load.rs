@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::client::{Client, ClientError, Event};
 use super::ledger::{Ledger, MessageId};
+use super::summary::Messages;
 use crate::amqp::content::Message;
 use crate::amqp::method::{Method, flag};
 
@@ -159,10 +160,17 @@ impl Load {
         ledger.missing() == 0 && ledger.unconfirmed() == 0
     }
 
-    /// Says goodbye and returns when every client has.
-    pub(super) async fn leave(mut self) {
+    /// Says goodbye, and returns what became of all messages when every client has.
+    pub(super) async fn leave(mut self) -> Messages {
         self.shared.goal.send_replace(Goal::Leave);
         while self.tasks.join_next().await.is_some() {}
+        let ledger = self.shared.ledger.borrow();
+        Messages {
+            totals: ledger.totals(),
+            lost: ledger.missing(),
+            unconfirmed: ledger.unconfirmed(),
+            cut: self.shared.cut.get(),
+        }
     }
 }
 

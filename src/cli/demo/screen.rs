@@ -5,8 +5,6 @@ use std::fmt;
 use std::io::{self, IsTerminal, Stdout, Write};
 use std::time::{Duration, Instant};
 
-use crate::pool::server::State;
-
 use super::ledger::Totals;
 
 /// Erases from the cursor to the end of the screen.
@@ -15,9 +13,9 @@ const ERASE_BELOW: &str = "\x1b[J";
 const BAR_MAX: usize = 32;
 
 /// One line of the table.
-pub(super) struct Row {
+pub(super) struct Row<'a> {
     pub name: &'static str,
-    pub state: State,
+    pub state: &'a str,
     /// Open connections.
     pub open: u32,
     /// Connections so far.
@@ -62,13 +60,25 @@ impl Screen {
         let _ = self.out.flush();
     }
 
-    /// Draws the table, on a terminal.
-    pub(super) fn draw(&mut self, rows: &[Row], totals: Totals, now: Instant) {
+    /// Writes what is wrong, or that nothing is. True: nothing.
+    pub(super) fn judge(&mut self, complaints: &[String]) -> bool {
+        if complaints.is_empty() {
+            self.text("Nothing was lost.");
+        }
+        for complaint in complaints {
+            self.text(format_args!("WRONG: {complaint}"));
+        }
+        complaints.is_empty()
+    }
+
+    /// Draws the table, on a terminal. `what` is in its rows.
+    pub(super) fn draw(&mut self, what: &str, rows: &[Row<'_>], totals: Totals, now: Instant) {
         if !self.live {
             return;
         }
         self.erase();
-        let lines = render(rows, totals, self.measured.1, now - self.measured.0);
+        let before = self.measured.1;
+        let lines = render(what, rows, totals, before, now - self.measured.0);
         self.measured = (now, totals);
         self.table = lines.len();
         for line in lines {
@@ -86,20 +96,23 @@ impl Screen {
 }
 
 /// The lines of the table, each shorter than 80 columns so that none wraps.
-fn render(rows: &[Row], totals: Totals, before: Totals, elapsed: Duration) -> Vec<String> {
+fn render(
+    what: &str,
+    rows: &[Row<'_>],
+    totals: Totals,
+    before: Totals,
+    elapsed: Duration,
+) -> Vec<String> {
     let mut lines = vec![
         String::new(),
-        format!(
-            "  {:<10}{:<9}{:>5}{:>8}",
-            "server", "state", "open", "so far"
-        ),
+        format!("  {:<10}{:<9}{:>5}{:>8}", what, "state", "open", "so far"),
     ];
     for row in rows {
         let bar = usize::try_from(row.open).unwrap_or(BAR_MAX);
         lines.push(format!(
             "  {:<10}{:<9}{:>5}{:>8}  {}",
             row.name,
-            row.state.name(),
+            row.state,
             row.open,
             row.total,
             "=".repeat(bar.min(BAR_MAX))
@@ -128,12 +141,14 @@ mod tests {
 
     #[test]
     fn table_fits_a_terminal() {
-        let rows = [State::Up, State::Unknown].map(|state| Row {
-            name: "rabbit-1",
-            state,
-            open: u32::MAX,
-            total: 99_999,
-        });
+        let rows = [State::Up, State::Unknown]
+            .map(State::name)
+            .map(|state| Row {
+                name: "rabbit-1",
+                state,
+                open: u32::MAX,
+                total: 99_999,
+            });
         let totals = Totals {
             confirmed: 9_999_999,
             consumed: 9_999_999,
@@ -144,7 +159,7 @@ mod tests {
             confirmed: 9_998_999,
             ..totals
         };
-        let lines = render(&rows, totals, before, Duration::from_millis(500));
+        let lines = render("server", &rows, totals, before, Duration::from_millis(500));
         assert_eq!(lines.len(), 5);
         for line in &lines {
             assert!(line.chars().count() < 80, "{line}");

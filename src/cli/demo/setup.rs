@@ -1,7 +1,10 @@
-//! Warren's configuration for the demo. Pure.
+//! Warren's configurations for the demo. Pure.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::config::{
     Address, Admin, Balance, Check, CheckKind, Config, Credentials, Global, Host, Identity,
@@ -80,4 +83,27 @@ pub(super) fn config(servers: impl Iterator<Item = (&'static str, SocketAddr)>) 
         pools: vec![pool],
         virtual_routers: Vec::new(),
     }
+}
+
+/// The configuration file of a node of the pair, as on a real node but for the intervals, which are
+/// shorter, and the log, which says only what is wrong.
+pub(super) fn node(
+    socket: &Path,
+    priority: u8,
+    address: (IpNet, u16),
+    servers: &[(&'static str, SocketAddr)],
+) -> String {
+    let (network, port) = address;
+    let ip = network.addr();
+    let server = |(name, address): &(&str, SocketAddr)| format!("{name} = \"{address}\"\n");
+    let servers: String = servers.iter().map(server).collect();
+    format!(
+        "[log]\nlevel = \"error\"\nconnections = false\n\n\
+         [admin]\nsocket = {socket:?}\n\n\
+         [listen.amqp]\nbind = \"{ip}:{port}\"\npool = \"rabbit\"\n\n\
+         [pool.rabbit]\ncheck = {{ interval = \"500ms\" }}\n\n\
+         [pool.rabbit.servers]\n{servers}\n\
+         [vrrp.amqp]\ninterface = \"eth0\"\nrouter_id = 51\npriority = {priority}\n\
+         advert_interval = \"100ms\"\naddresses = [\"{network}\"]\n"
+    )
 }

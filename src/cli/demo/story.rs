@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::daemon::{self, Running, StartError};
 use crate::pool::Pool;
 use crate::pool::server::{ServerSnapshot, State};
 
-const SERVERS: [&str; 3] = ["rabbit-1", "rabbit-2", "rabbit-3"];
+pub(super) const SERVERS: [&str; 3] = ["rabbit-1", "rabbit-2", "rabbit-3"];
 /// The one that is killed.
 const VICTIM: usize = 1;
 /// Clients that are just connected: from the start, and those that come at the end.
@@ -56,7 +56,8 @@ pub(super) async fn play(stay: bool) -> Result<bool, DemoError> {
     let cluster = Rc::new(RefCell::new(Cluster::new()));
     let mut brokers = Vec::new();
     for name in SERVERS {
-        let mut broker = Broker::new(name, Rc::clone(&cluster)).map_err(DemoError::Broker)?;
+        let mut broker = Broker::new(name, Ipv4Addr::LOCALHOST, Rc::clone(&cluster))
+            .map_err(DemoError::Broker)?;
         broker.start().map_err(DemoError::Broker)?;
         screen.event(
             Instant::now(),
@@ -201,9 +202,6 @@ impl Story {
         self.say("publishers stop; what is on its way arrives");
         self.load.drain();
         self.until(PATIENCE, |story| story.load.is_drained()).await;
-        let shared = Rc::clone(&self.load.shared);
-        self.load.leave().await;
-        let ledger = shared.ledger.borrow();
         let outcome = Outcome {
             servers: SERVERS.to_vec(),
             victim: VICTIM,
@@ -211,22 +209,12 @@ impl Story {
             dead,
             end,
             alone,
-            totals: ledger.totals(),
-            lost: ledger.missing(),
-            unconfirmed: ledger.unconfirmed(),
-            cut: shared.cut.get(),
+            messages: self.load.leave().await,
             out_after: self.out_after,
             back_after: self.back_after,
         };
         self.screen.text(&outcome);
-        let complaints = outcome.complaints();
-        if complaints.is_empty() {
-            self.screen.text("Nothing was lost.");
-        }
-        for complaint in &complaints {
-            self.screen.text(format_args!("WRONG: {complaint}"));
-        }
-        complaints.is_empty()
+        self.screen.judge(&outcome.complaints())
     }
 
     fn say(&mut self, text: impl std::fmt::Display) {
@@ -294,12 +282,12 @@ impl Story {
         self.drawn = now;
         let row = |(name, server): (&&'static str, &ServerSnapshot)| Row {
             name,
-            state: server.state,
+            state: server.state.name(),
             open: server.open,
             total: server.leased_total,
         };
         let rows: Vec<Row> = SERVERS.iter().zip(&servers).map(row).collect();
         let totals = self.load.shared.ledger.borrow().totals();
-        self.screen.draw(&rows, totals, now);
+        self.screen.draw("server", &rows, totals, now);
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::ledger::Totals;
 
+pub(super) mod pair;
+
 /// Open connections per server at one moment, in the order of the servers.
 pub(super) type Spread = Vec<u32>;
 
@@ -20,23 +22,27 @@ pub(super) struct Outcome {
     pub end: (Spread, usize),
     /// Whether nobody but our clients could know the address.
     pub alone: bool,
-    pub totals: Totals,
-    /// Confirmed and never consumed.
-    pub lost: u64,
-    pub unconfirmed: u64,
-    /// Connections of our clients that were cut.
-    pub cut: u64,
+    pub messages: Messages,
     /// From the kill until the pool did not use the server any more.
     pub out_after: Option<Duration>,
     /// From the kill until every client was logged in again.
     pub back_after: Option<Duration>,
 }
 
-impl Outcome {
-    /// Everything that is not as it should be; empty when all is well.
-    pub(super) fn complaints(&self) -> Vec<String> {
+/// What became of the messages, and of the connections that they took.
+#[derive(Debug, Clone)]
+pub(super) struct Messages {
+    pub totals: Totals,
+    /// Confirmed and never consumed.
+    pub lost: u64,
+    pub unconfirmed: u64,
+    /// Connections of our clients that were cut.
+    pub cut: u64,
+}
+
+impl Messages {
+    fn complaints(&self) -> Vec<String> {
         let totals = self.totals;
-        let name = self.servers.get(self.victim).copied().unwrap_or_default();
         let mut complaints = Vec::new();
         let mut expect = |good: bool, complaint: String| {
             if !good {
@@ -63,6 +69,44 @@ impl Outcome {
                 totals.confirmed
             ),
         );
+        complaints
+    }
+}
+
+impl fmt::Display for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, number, remark) in [
+            ("messages confirmed", self.totals.confirmed, ""),
+            ("messages consumed", self.totals.consumed, ""),
+            ("messages lost", self.lost, ""),
+            (
+                "consumed twice",
+                self.totals.duplicates,
+                "  (the confirm or acknowledgement was cut off)",
+            ),
+            (
+                "redelivered",
+                self.totals.redelivered,
+                "  (on their way to a client that was cut off)",
+            ),
+            ("connections cut", self.cut, ""),
+        ] {
+            writeln!(f, "{what:<24}{number:>10}{remark}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Outcome {
+    /// Everything that is not as it should be; empty when all is well.
+    pub(super) fn complaints(&self) -> Vec<String> {
+        let name = self.servers.get(self.victim).copied().unwrap_or_default();
+        let mut complaints = self.messages.complaints();
+        let mut expect = |good: bool, complaint: String| {
+            if !good {
+                complaints.push(complaint);
+            }
+        };
         for (when, (spread, clients), alive) in [
             ("before the kill", &self.before, true),
             ("while it was dead", &self.dead, false),
@@ -108,34 +152,17 @@ impl fmt::Display for Outcome {
             }
         }
         writeln!(f, "\n")?;
-        for (what, number, remark) in [
-            ("messages confirmed", self.totals.confirmed, ""),
-            ("messages consumed", self.totals.consumed, ""),
-            ("messages lost", self.lost, ""),
-            (
-                "consumed twice",
-                self.totals.duplicates,
-                "  (the confirm or acknowledgement was cut off)",
-            ),
-            (
-                "redelivered",
-                self.totals.redelivered,
-                "  (on their way to a client when the broker died)",
-            ),
-            ("connections cut", self.cut, ""),
-        ] {
-            writeln!(f, "{what:<24}{number:>10}{remark}")?;
-        }
-        for (what, time) in [
-            ("out of rotation after", self.out_after),
-            ("last client back after", self.back_after),
-        ] {
-            match time {
-                Some(time) => writeln!(f, "{what:<24}{:>7} ms", time.as_millis())?,
-                None => writeln!(f, "{what:<24}{:>10}", "never")?,
-            }
-        }
-        Ok(())
+        write!(f, "{}", self.messages)?;
+        write_time(f, "out of rotation after", self.out_after)?;
+        write_time(f, "last client back after", self.back_after)
+    }
+}
+
+/// A line with a time that was measured, if what it measures has happened.
+fn write_time(f: &mut fmt::Formatter<'_>, what: &str, time: Option<Duration>) -> fmt::Result {
+    match time {
+        Some(time) => writeln!(f, "{what:<24}{:>7} ms", time.as_millis()),
+        None => writeln!(f, "{what:<24}{:>10}", "never"),
     }
 }
 
@@ -143,17 +170,11 @@ impl fmt::Display for Outcome {
 mod tests {
     use std::time::Duration;
 
-    use super::Outcome;
+    use super::{Messages, Outcome};
     use crate::cli::demo::ledger::{Ledger, Totals};
 
-    fn good() -> Outcome {
-        Outcome {
-            servers: vec!["a", "b"],
-            victim: 1,
-            before: (vec![3, 3], 6),
-            dead: (vec![6, 0], 6),
-            end: (vec![6, 4], 10),
-            alone: true,
+    pub(in crate::cli::demo) fn messages() -> Messages {
+        Messages {
             totals: Totals {
                 published: 1,
                 confirmed: 1,
@@ -165,6 +186,18 @@ mod tests {
             lost: 0,
             unconfirmed: 0,
             cut: 3,
+        }
+    }
+
+    fn good() -> Outcome {
+        Outcome {
+            servers: vec!["a", "b"],
+            victim: 1,
+            before: (vec![3, 3], 6),
+            dead: (vec![6, 0], 6),
+            end: (vec![6, 4], 10),
+            alone: true,
+            messages: messages(),
             out_after: Some(Duration::from_millis(12)),
             back_after: Some(Duration::from_secs(2)),
         }
@@ -175,11 +208,20 @@ mod tests {
         assert_eq!(good().complaints(), [""; 0]);
         type Change = fn(&mut Outcome);
         let changes: [(Change, &str); 9] = [
-            (|o| o.unconfirmed = 1, "1 messages were never confirmed"),
-            (|o| o.totals.unexpected = 2, "2 messages came from nowhere"),
-            (|o| o.totals = Totals::default(), "nothing was confirmed"),
             (
-                |o| o.totals.published = 2,
+                |o| o.messages.unconfirmed = 1,
+                "1 messages were never confirmed",
+            ),
+            (
+                |o| o.messages.totals.unexpected = 2,
+                "2 messages came from nowhere",
+            ),
+            (
+                |o| o.messages.totals = Totals::default(),
+                "nothing was confirmed",
+            ),
+            (
+                |o| o.messages.totals.published = 2,
                 "2 messages should be confirmed, not 1",
             ),
             (
@@ -211,8 +253,11 @@ mod tests {
         ledger.confirm(gets_lost);
         ledger.consume(Some(arrives), false);
         let outcome = Outcome {
-            totals: ledger.totals(),
-            lost: ledger.missing(),
+            messages: Messages {
+                totals: ledger.totals(),
+                lost: ledger.missing(),
+                ..messages()
+            },
             ..good()
         };
         assert_eq!(outcome.complaints(), ["1 messages were lost"]);

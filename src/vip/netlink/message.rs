@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub mod link;
+
 /// The mark (`IFA_PROTO`, Linux 5.18 and later) on addresses that warren added: the number of the
 /// VRRP protocol. Older kernels ignore it.
 pub const MARK: u8 = 112;
@@ -200,17 +202,6 @@ pub fn dump_addresses(sequence: u32) -> Vec<u8> {
 pub fn dump_links(sequence: u32) -> Vec<u8> {
     let mut request = Request::new(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, sequence);
     request.bytes.extend_from_slice(&[0; 16]);
-    request.finish()
-}
-
-/// The request for the link with this name.
-#[must_use]
-pub fn get_link(sequence: u32, name: &str) -> Vec<u8> {
-    let mut request = Request::new(RTM_GETLINK, NLM_F_REQUEST | NLM_F_ACK, sequence);
-    request.bytes.extend_from_slice(&[0; 16]);
-    let mut value = name.as_bytes().to_vec();
-    value.push(0);
-    request.attribute(IFLA_IFNAME, &value);
     request.finish()
 }
 

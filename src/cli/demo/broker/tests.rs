@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::ErrorKind;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ fn run<F: Future<Output = ()>>(test: impl FnOnce(Vec<Broker>) -> F) {
     LocalSet::new().block_on(&runtime, async {
         let cluster = Rc::new(RefCell::new(Cluster::new()));
         let mut brokers: Vec<Broker> = ["one", "two"]
-            .map(|name| Broker::new(name, Rc::clone(&cluster)).unwrap())
+            .map(|name| Broker::new(name, Ipv4Addr::LOCALHOST, Rc::clone(&cluster)).unwrap())
             .into();
         for broker in &mut brokers {
             broker.start().unwrap();
