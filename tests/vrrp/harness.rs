@@ -8,6 +8,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+/// Set when this process is root only in a user namespace.
+const INSIDE: &str = "WARREN_TEST_IN_NAMESPACE";
+/// Programs that become another user, who does not exist in a user namespace.
+const NEED_ROOT: &[&str] = &[super::FRR];
+
 /// They wait most of the time.
 const AT_ONCE: usize = 4;
 
@@ -74,8 +79,7 @@ pub(crate) fn run(tests: &[Test]) -> ExitCode {
 
 /// `None`: skipped.
 fn one(test: &Test, missing: Option<&str>) -> Option<bool> {
-    let lacking = format!("there is no {}", test.needs);
-    let reason = missing.or((!is_installed(test.needs)).then_some(&lacking));
+    let reason = missing.map(str::to_owned).or_else(|| lacking(test.needs));
     if let Some(reason) = reason {
         println!("test {} ... ignored, skipped: {reason}", test.name());
         return None;
@@ -93,6 +97,15 @@ fn one(test: &Test, missing: Option<&str>) -> Option<bool> {
     Some(ended.is_ok())
 }
 
+/// Why this program cannot run here.
+fn lacking(program: &str) -> Option<String> {
+    if !is_installed(program) {
+        return Some(format!("there is no {program}"));
+    }
+    let inside = std::env::var_os(INSIDE).is_some();
+    (inside && NEED_ROOT.contains(&program)).then(|| format!("{program} needs a real root"))
+}
+
 fn is_installed(program: &str) -> bool {
     if program.starts_with('/') {
         return Path::new(program).exists();
@@ -108,7 +121,6 @@ fn become_root() -> Result<(), String> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    const INSIDE: &str = "WARREN_TEST_IN_NAMESPACE";
     if std::env::var_os(INSIDE).is_some() {
         return Err("the user namespace does not make us root".to_owned());
     }

@@ -113,19 +113,17 @@ impl Lab {
     fn listen(&mut self) {
         let filter = "ip proto 112 or ip6 proto 112 or arp or icmp6";
         let file = self.folder.path().join("capture.pcap");
-        let mut command = self.bridge.inside("tcpdump");
-        command.args(["-U", "-n", "-i", "br0", "-w"]);
-        command.arg(file).arg(filter);
-        let log = File::create(self.folder.path().join("tcpdump.log")).unwrap();
+        // Not tcpdump, which wants to become another user: in a user namespace there is none.
+        let mut command = self.bridge.inside("dumpcap");
+        command.args(["-q", "-i", "br0", "-f"]);
+        command.arg(filter).arg("-w").arg(file);
+        let log = File::create(self.folder.path().join("dumpcap.log")).unwrap();
         let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
         self.capture = Some(child);
         let begun = Instant::now();
-        let ready = || {
-            let log = std::fs::read_to_string(self.folder.path().join("tcpdump.log"));
-            log.is_ok_and(|log| log.contains("listening on"))
-        };
-        while !ready() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "tcpdump");
+        let said = || std::fs::read_to_string(self.folder.path().join("dumpcap.log")).unwrap();
+        while !said().contains("File: ") {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{}", said());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -149,7 +147,7 @@ impl Lab {
     /// Judges every packet of a host: none is malformed or has a wrong checksum. Returns how many
     /// advertisements it sent.
     pub(crate) fn judge(&self, number: usize) -> usize {
-        // What tcpdump still holds is written when packets come; give it a moment.
+        // What dumpcap still holds is written when packets come; give it a moment.
         std::thread::sleep(Duration::from_millis(200));
         let from = format!("(ip.src == 10.9.0.{number} or ipv6.src == fe80::{number})");
         let bad = "(_ws.malformed or vrrp.checksum.status == 0 or icmpv6.checksum.status == 0)";
