@@ -10,8 +10,10 @@ use tokio::sync::mpsc;
 
 use crate::stats::{Counter, WorkerCounters};
 
-/// Clients are reset before an address is removed, but it does not stay longer for it.
-pub const RESET_LIMIT: Duration = Duration::from_millis(50);
+/// Clients are reset before an address is removed: without it no reset can be sent any more, and a
+/// silent client would wait for its next heartbeat. Ten thousand take about 100 ms; an address does
+/// not stay longer than this for a worker that hangs.
+pub const RESET_LIMIT: Duration = Duration::from_millis(500);
 
 /// What is known of one pool.
 #[derive(Debug)]

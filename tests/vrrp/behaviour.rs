@@ -314,6 +314,50 @@ pub(crate) fn clients_are_reset_before_the_address_goes() {
     drop(again);
 }
 
+/// A server that says nothing, and many clients of the address that neither say anything: they
+/// only notice that it moved if they are told. Prints how many are reset once the first is.
+const CROWD: &str = "\
+import resource, select, socket, threading, time
+resource.setrlimit(resource.RLIMIT_NOFILE, (16000, 16000))
+server = socket.create_server(('', 7000), backlog=4096)
+taken = []
+def serve():
+    while True: taken.append(server.accept()[0])
+threading.Thread(target=serve, daemon=True).start()
+clients = {}
+poll = select.epoll()
+for _ in range(4000):
+    client = socket.create_connection(('10.9.0.100', 5672), 5)
+    clients[client.fileno()] = client
+    poll.register(client.fileno(), select.EPOLLIN)
+while len(taken) < 4000: time.sleep(0.01)
+print('connected', flush=True)
+reset, limit = 0, 10
+while reset < 4000 and (ready := poll.poll(limit)):
+    limit = 2
+    for descriptor, _ in ready:
+        try: clients[descriptor].recv(1)
+        except ConnectionResetError: reset += 1
+        poll.unregister(descriptor)
+print(reset, 'reset', flush=True)
+";
+
+pub(crate) fn thousands_of_silent_clients_are_reset() {
+    let lab = Lab::new(3);
+    let checked = "\"tcp\", interval = \"200ms\", timeout = \"200ms\", rise = 1, fall = 1";
+    let pool = POOL.replace(checked, "\"none\"");
+    let mut one = tracking(&lab, 1, 150, &pool);
+    let _two = tracking(&lab, 2, 100, &pool);
+    until("the first is master", LONG, || lab.host(1).has(VIP));
+    let mut python = lab.host(3).inside("/usr/bin/python3");
+    python.args(["-c", CROWD]);
+    let crowd = lab.host(3).start(python);
+    until("connected", LONG, || crowd.log().contains("connected"));
+    one.stop();
+    until("judged", LONG, || crowd.log().contains(" reset"));
+    assert!(crowd.log().contains("4000 reset"), "{}", crowd.log());
+}
+
 pub(crate) fn a_group_moves_together() {
     let lab = Lab::new(2);
     let routers = |priority| {

@@ -60,6 +60,7 @@ fn main() -> ExitCode {
             NOTHING,
             behaviour::clients_are_reset_before_the_address_goes
         ),
+        test!(NOTHING, behaviour::thousands_of_silent_clients_are_reset),
         test!(NOTHING, behaviour::a_group_moves_together),
         test!(NOTHING, behaviour::without_preempt_the_address_stays),
         test!(
