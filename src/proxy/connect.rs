@@ -4,9 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
+use nix::libc::EINPROGRESS;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::io::{AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
 
 use super::account::Cause;
 
@@ -83,15 +84,17 @@ pub(super) async fn dial(
     greet: impl FnOnce(SocketAddr) -> Vec<u8>,
 ) -> Result<TcpStream, DialError> {
     let connecting = async {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_nodelay(true)?;
-        let mut stream = socket.connect(address).await?;
+        let mut stream = begin(address)?;
+        let ready = stream.ready(Interest::WRITABLE | Interest::ERROR).await?;
+        // The kernel is asked why only if there is a why.
+        if (ready.is_error() || ready.is_write_closed())
+            && let Some(error) = stream.take_error()?
+        {
+            return Err(error.into());
+        }
         let header = greet(address);
         if !header.is_empty() {
+            stream.set_nodelay(true)?;
             stream.write_all(&header).await?;
         }
         Ok(stream)
@@ -99,4 +102,16 @@ pub(super) async fn dial(
     tokio::time::timeout(timeout, connecting)
         .await
         .unwrap_or(Err(DialError::TimedOut))
+}
+
+/// Starts connecting. The socket gets its TCP_NODELAY from the relay, when it matters.
+fn begin(address: SocketAddr) -> io::Result<TcpStream> {
+    let domain = Domain::for_address(address);
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(domain, kind, Some(Protocol::TCP))?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() == Some(EINPROGRESS) => {}
+        connected => connected?,
+    }
+    TcpStream::from_std(socket.into())
 }

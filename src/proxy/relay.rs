@@ -87,6 +87,34 @@ struct Direction {
     answered: bool,
     /// Full reads in a row while copying, small ones in a row while splicing.
     streak: u8,
+    nagle: Nagle,
+}
+
+/// Whether the sink's kernel may hold a small segment back until the one before it has arrived
+/// (Nagle's algorithm, RFC 1122, section 4.2.3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nagle {
+    /// It may, but nothing was sent yet, and the first segment never waits.
+    First,
+    /// It may.
+    On,
+    /// It may not: TCP_NODELAY is set, or was inherited.
+    Off,
+}
+
+impl Nagle {
+    /// To be called before every write of a copying direction.
+    fn let_through(&mut self, sink: &TcpStream) {
+        match self {
+            Self::Off => {}
+            Self::First => *self = Self::On,
+            Self::On => {
+                // A socket that refuses the option is gone, as the write will say.
+                let _ = sink.set_nodelay(true);
+                *self = Self::Off;
+            }
+        }
+    }
 }
 
 /// A system call on one side failed, or somebody gave an order.
@@ -113,8 +141,9 @@ impl Relay {
             })
         });
         Self {
-            to_server: Direction::new(Side::Client, pending),
-            to_client: Direction::new(Side::Server, None),
+            // A connection that says one thing does not pay for TCP_NODELAY.
+            to_server: Direction::new(Side::Client, pending, Nagle::First),
+            to_client: Direction::new(Side::Server, None, Nagle::Off),
             first: None,
         }
     }
@@ -197,7 +226,7 @@ struct Moved {
 }
 
 impl Direction {
-    fn new(from: Side, pending: Option<Box<Pending>>) -> Self {
+    fn new(from: Side, pending: Option<Box<Pending>>, nagle: Nagle) -> Self {
         Self {
             from,
             phase: Phase::Copying,
@@ -205,6 +234,7 @@ impl Direction {
             finished: false,
             answered: false,
             streak: 0,
+            nagle,
         }
     }
 
@@ -299,6 +329,7 @@ impl Direction {
         moved: &mut u64,
     ) -> Poll<Result<(), Failure>> {
         while let Some(pending) = &mut self.pending {
+            self.nagle.let_through(sink);
             let rest = &pending.bytes[pending.sent..];
             let written = ready!(Pin::new(&mut *sink).poll_write(cx, rest));
             let count = written.map_err(|error| self.sink_failed(error))?;
@@ -350,6 +381,7 @@ impl Direction {
         };
         let mut sent = 0;
         while sent < bytes.len() {
+            self.nagle.let_through(sink);
             match Pin::new(&mut *sink).poll_write(cx, &bytes[sent..]) {
                 Poll::Ready(Ok(count)) => sent += count,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.sink_failed(error))),
