@@ -85,41 +85,46 @@ pub enum Choice {
     NoServer,
 }
 
-/// The right to hold one connection to a server. Dropping it gives the slot back, or hands it to
-/// the connection that has waited longest.
+/// A [`Seat`] at a server, and where to connect.
 pub struct Lease {
-    pool: Arc<Pool>,
-    index: usize,
-    address: SocketAddr,
-    epoch: u32,
+    /// What to keep while connected.
+    pub seat: Seat,
+    /// Where to connect.
+    pub address: SocketAddr,
 }
 
 impl Lease {
     fn new(pool: Arc<Pool>, grant: Grant) -> Self {
         Self {
-            pool,
-            index: grant.server,
+            seat: Seat {
+                pool,
+                index: grant.server,
+                epoch: grant.epoch,
+            },
             address: grant.address,
-            epoch: grant.epoch,
         }
     }
 
     /// Index of the server in its pool.
     #[must_use]
     pub fn index(&self) -> usize {
-        self.index
+        self.seat.index
     }
+}
 
+/// The right to hold one connection to a server. Dropping it gives the slot back, or hands it to
+/// the connection that has waited longest. Every connection has one, so it is small.
+pub struct Seat {
+    pool: Arc<Pool>,
+    index: usize,
+    epoch: u32,
+}
+
+impl Seat {
     /// The server.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.pool.servers[self.index]
-    }
-
-    /// Where to connect.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Whether the server went down since and its connections have to be reset.
@@ -129,7 +134,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Seat {
     fn drop(&mut self) {
         self.pool.with(|table| table.release(self.index));
     }

@@ -1,13 +1,13 @@
 //! One client, from accept to account.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
@@ -20,7 +20,7 @@ use super::relay::{Relay, Scratch, Side, cause_of};
 use super::worker::{Stage, Worker};
 use super::{admit, proxy_protocol};
 use crate::config::SendProxy;
-use crate::pool::{Choice, Lease, Pool, Request};
+use crate::pool::{Choice, Lease, Pool, Request, Seat};
 
 /// The same server is tried again no sooner than this.
 const TURN_AROUND: Duration = Duration::from_secs(1);
@@ -38,6 +38,23 @@ pub(super) enum Order {
     EndStopped,
 }
 
+/// A duration of at most 584 years, in half the space.
+#[derive(Debug, Clone, Copy, Default)]
+struct Nanoseconds(u64);
+
+impl Nanoseconds {
+    fn and(self, more: Duration) -> Self {
+        let more = u64::try_from(more.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(more))
+    }
+}
+
+impl From<Nanoseconds> for Duration {
+    fn from(time: Nanoseconds) -> Self {
+        Self::from_nanos(time.0)
+    }
+}
+
 /// What is known of a connection outside its future: what the account needs, and what the worker
 /// watches.
 pub(super) struct Connection {
@@ -47,14 +64,14 @@ pub(super) struct Connection {
     /// The address of ours that it connected to, if some address of ours may go.
     local: Option<IpAddr>,
     /// Whom the client connected to, as a PROXY header gave it.
-    destination: Cell<Option<SocketAddr>>,
+    destination: OnceCell<Box<SocketAddr>>,
     during: Cell<During>,
-    lease: RefCell<Option<Lease>>,
+    seat: RefCell<Option<Seat>>,
     /// Id of the server used last.
     server: Cell<Option<usize>>,
     accepted_at: Instant,
-    choosing: Cell<Duration>,
-    connecting: Cell<Duration>,
+    choosing: Cell<Nanoseconds>,
+    connecting: Cell<Nanoseconds>,
     relaying_since: Cell<Option<Instant>>,
     to_server: Cell<u64>,
     to_client: Cell<u64>,
@@ -71,6 +88,8 @@ pub(super) struct Connection {
     pub(super) watched: Cell<bool>,
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
+    /// Where the worker keeps it.
+    key: usize,
     _slot: Slot,
 }
 
@@ -86,14 +105,16 @@ pub(super) fn spawn(
     // A socket without an address has failed, and says so when it is read.
     let local = moves.then(|| client.local_addr().ok()).flatten();
     let local = local.map(|address| address.ip().to_canonical());
+    let mut connections = worker.connections.borrow_mut();
+    let place = connections.vacant_entry();
     let connection = Rc::new(Connection {
         worker: Rc::clone(worker),
         listener,
         client: Cell::new(peer),
         local,
-        destination: Cell::new(None),
+        destination: OnceCell::new(),
         during: Cell::new(During::Admitting),
-        lease: RefCell::new(None),
+        seat: RefCell::new(None),
         server: Cell::new(None),
         accepted_at: Instant::now(),
         choosing: Cell::default(),
@@ -108,58 +129,119 @@ pub(super) fn spawn(
         watched: Cell::new(false),
         order: Cell::new(None),
         waker: RefCell::new(None),
+        key: place.key(),
         _slot: slot,
     });
-    let key = worker
-        .connections
-        .borrow_mut()
-        .insert(Rc::clone(&connection));
+    place.insert(Rc::clone(&connection));
+    drop(connections);
     if connection.is_at(&worker.absent.borrow().addresses) {
         connection.give(Order::EndReleased);
     }
-    tokio::task::spawn_local(run(connection, client, key));
-}
-
-async fn run(connection: Rc<Connection>, mut client: TcpStream, key: usize) {
-    let cause = match carry(&connection, &mut client).await {
-        Ok(cause) | Err(cause) => cause,
-    };
-    if !matches!(
-        cause,
-        Cause::ClientClosed | Cause::ServerClosed | Cause::ClientReset
-    ) {
-        reset(&client);
-    }
-    drop(client);
-    connection.close(cause);
-    let worker = Rc::clone(&connection.worker);
-    worker.connections.borrow_mut().remove(key);
-    worker.ended.notify_one();
-}
-
-/// Admit, choose, dial, relay. The error is the ending of a connection that never was relayed.
-async fn carry(connection: &Rc<Connection>, client: &mut TcpStream) -> Result<Cause, Cause> {
-    // What happens before the relay needs more memory than the relay: it lives in boxes of its own
-    // that are gone while the connection is idle.
-    let early = Box::pin(admit::admit(connection, client)).await?;
-    connection.spoke.set(!early.is_empty());
-    let mut server = Box::pin(obtain(connection, client)).await?;
-    connection.start_relaying();
-    let mut relay = Relay::new(early);
-    let pipes = &connection.worker.scratch.pipes;
-    let cause = poll_fn(|cx| {
-        connection.watch(cx);
-        relay.poll(cx, client, &mut server, connection)
+    let preparing = Box::pin(prepare(Rc::clone(&connection), client));
+    tokio::task::spawn_local(Task {
+        connection,
+        progress: Progress::Preparing(preparing),
     });
-    let cause = cause.await;
-    relay.release(pipes);
+}
+
+/// The task of a connection, from accept to account. Tens of thousands may be idle, so that every
+/// byte of it counts: an `async fn` keeps its arguments twice, and what is borrowed from them, too.
+struct Task {
+    connection: Rc<Connection>,
+    progress: Progress,
+}
+
+enum Progress {
+    /// What happens before the relay needs more memory than the relay: it lives in a box of its
+    /// own, which is gone while the connection is idle.
+    Preparing(Pin<Box<dyn Future<Output = Prepared>>>),
+    Relaying {
+        client: TcpStream,
+        server: TcpStream,
+        relay: Relay,
+    },
+    Over,
+}
+
+/// The client, with a server and what to do with both, or the ending of a connection that never was
+/// relayed.
+type Prepared = (TcpStream, Result<(TcpStream, Relay), Cause>);
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self {
+            connection,
+            progress,
+        } = &mut *self;
+        if let Progress::Preparing(preparing) = progress {
+            let (client, prepared) = ready!(preparing.as_mut().poll(cx));
+            *progress = match prepared {
+                Ok((server, relay)) => Progress::Relaying {
+                    client,
+                    server,
+                    relay,
+                },
+                Err(cause) => {
+                    end_client(client, cause);
+                    connection.close(cause);
+                    Progress::Over
+                }
+            };
+        }
+        if let Progress::Relaying {
+            client,
+            server,
+            relay,
+        } = progress
+        {
+            connection.watch(cx);
+            let cause = ready!(relay.poll(cx, client, server, connection));
+            relay.release(&connection.worker.scratch.pipes);
+            if let Progress::Relaying { client, server, .. } =
+                std::mem::replace(progress, Progress::Over)
+            {
+                end_server(server, cause);
+                end_client(client, cause);
+            }
+            connection.close(cause);
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Closes the server's side: in order if it has left in order, or is gone, else by a reset.
+fn end_server(server: TcpStream, cause: Cause) {
     if !matches!(
         cause,
         Cause::ClientClosed | Cause::ServerClosed | Cause::ServerReset
     ) {
         reset(&server);
     }
-    Ok(cause)
+}
+
+/// As [`end_server`].
+fn end_client(client: TcpStream, cause: Cause) {
+    if !matches!(
+        cause,
+        Cause::ClientClosed | Cause::ServerClosed | Cause::ClientReset
+    ) {
+        reset(&client);
+    }
+}
+
+/// Admit, choose, dial.
+async fn prepare(connection: Rc<Connection>, client: TcpStream) -> Prepared {
+    let prepared = async {
+        let early = admit::admit(&connection, &client).await?;
+        connection.spoke.set(!early.is_empty());
+        let server = obtain(&connection, &client).await?;
+        connection.start_relaying();
+        Ok((server, Relay::new(early)))
+    };
+    let prepared = prepared.await;
+    (client, prepared)
 }
 
 /// Makes the coming close of a socket send RST.
@@ -180,9 +262,7 @@ async fn obtain(connection: &Connection, client: &TcpStream) -> Result<TcpStream
         connection.during.set(During::Choosing);
         let since = Instant::now();
         let leased = lease(connection, client, pool, &tried).await;
-        connection
-            .choosing
-            .set(connection.choosing.get() + since.elapsed());
+        connection.choosing.update(|time| time.and(since.elapsed()));
         let lease = match (leased, failed) {
             (Ok(lease), _) => lease,
             (Err(Cause::NoServer), Some((id, cause))) if !tried.is_empty() => {
@@ -198,7 +278,7 @@ async fn obtain(connection: &Connection, client: &TcpStream) -> Result<TcpStream
             }
             (Err(cause), _) => return Err(connection.refused(pool.id, cause)),
         };
-        let (index, id) = (lease.index(), lease.server().id);
+        let (index, id) = (lease.index(), lease.seat.server().id);
         if let Some((before, _)) = failed {
             counters.servers[before].redispatches.add(1);
         }
@@ -208,7 +288,7 @@ async fn obtain(connection: &Connection, client: &TcpStream) -> Result<TcpStream
         let dialled = dial(connection, client, pool, lease).await;
         connection
             .connecting
-            .set(connection.connecting.get() + since.elapsed());
+            .update(|time| time.and(since.elapsed()));
         let error = match dialled? {
             Ok(stream) => return Ok(stream),
             Err(error) => error,
@@ -273,7 +353,7 @@ async fn dial(
     pool: &Pool,
     lease: Lease,
 ) -> Result<Result<TcpStream, DialError>, Cause> {
-    let server = lease.server();
+    let server = lease.seat.server();
     connection.worker.counters.servers[server.id]
         .attempts
         .add(1);
@@ -283,14 +363,15 @@ async fn dial(
         SendProxy::Off => Vec::new(),
         SendProxy::V1 | SendProxy::V2 => {
             let ours = || client.local_addr().unwrap_or(fallback);
-            let destination = connection.destination.get().unwrap_or_else(ours);
+            let destination = connection.destination.get();
+            let destination = destination.map_or_else(ours, |destination| **destination);
             proxy_protocol::encode(greeting, source, destination)
         }
     };
-    let dialling = connect::dial(lease.address(), pool.config.connect_timeout, greet);
+    let dialling = connect::dial(lease.address, pool.config.connect_timeout, greet);
     let dialled = connection.unless_ordered(client, dialling).await?;
     if dialled.is_ok() {
-        connection.lease.replace(Some(lease));
+        connection.seat.replace(Some(lease.seat));
     }
     Ok(dialled)
 }
@@ -311,7 +392,8 @@ impl Connection {
     /// The client's address, and the one it connected to, as a PROXY header gave them.
     pub(super) fn set_ends(&self, peer: SocketAddr, destination: SocketAddr) {
         self.client.set(peer);
-        self.destination.set(Some(destination));
+        // There is one header.
+        let _ = self.destination.set(Box::new(destination));
     }
 
     /// Counts a connection that got no server, for `cause`.
@@ -421,7 +503,7 @@ impl Connection {
             Order::EndReleased => Some(Cause::AddressReleased),
             Order::EndStopped => Some(Cause::Stopped),
             Order::Look => {
-                if self.lease.borrow().as_ref().is_some_and(Lease::is_revoked) {
+                if self.seat.borrow().as_ref().is_some_and(Seat::is_revoked) {
                     return Some(Cause::ServerDown);
                 }
                 if let Some(server) = server
@@ -473,9 +555,10 @@ impl Connection {
         .await
     }
 
-    /// Gives the slots back and writes the account; the last thing that happens to a connection.
+    /// Gives the slots back, writes the account and leaves the worker's table; the last thing that
+    /// happens to a connection.
     fn close(&self, cause: Cause) {
-        drop(self.lease.take());
+        drop(self.seat.take());
         let mut during = self.during.get();
         if during == During::Relaying && self.worker.stage.get() != Stage::Running {
             during = During::Draining;
@@ -484,8 +567,8 @@ impl Connection {
             client: self.client.get(),
             listener: self.listener,
             server: self.server.get(),
-            choosing: self.choosing.get(),
-            connecting: self.connecting.get(),
+            choosing: self.choosing.get().into(),
+            connecting: self.connecting.get().into(),
             relaying: self
                 .relaying_since
                 .get()
@@ -497,5 +580,7 @@ impl Connection {
             ending: Ending { cause, during },
         };
         self.worker.record(&account);
+        self.worker.connections.borrow_mut().remove(self.key);
+        self.worker.ended.notify_one();
     }
 }

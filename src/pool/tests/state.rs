@@ -40,8 +40,8 @@ fn a_lease_keeps_the_address_it_was_given() {
     let before = lease(&pool);
     let new = "198.51.100.7:5673".parse().unwrap();
     assert_eq!(pool.set_address(0, Some(new), Instant::now()), None);
-    assert_eq!(before.address(), "192.0.2.0:5672".parse().unwrap());
-    assert_eq!(lease(&pool).address(), new);
+    assert_eq!(before.address, "192.0.2.0:5672".parse().unwrap());
+    assert_eq!(lease(&pool).address, new);
 }
 
 #[test]
@@ -128,23 +128,26 @@ fn going_down_revokes_leases_once() {
     let before = lease(&pool);
     let now = Instant::now();
     pool.set_admin(0, Admin::Maint, "by hand", now);
-    assert!(!before.is_revoked(), "the operator resets nothing");
+    assert!(!before.seat.is_revoked(), "the operator resets nothing");
     pool.set_admin(0, Admin::Drain, "by hand", now);
     let change = pool.report(0, report(Some(Health::Down)), now).unwrap();
     assert_eq!((change.from, change.to), (State::Drain, State::Down));
     assert_eq!(change.reason, "connection refused");
-    assert!(before.is_revoked(), "draining servers can fail as well");
+    assert!(
+        before.seat.is_revoked(),
+        "draining servers can fail as well"
+    );
     pool.set_admin(0, Admin::Ready, "by hand", now);
     pool.report(0, report(Some(Health::Up)), now);
-    assert!(before.is_revoked());
-    assert!(!lease(&pool).is_revoked());
+    assert!(before.seat.is_revoked());
+    assert!(!lease(&pool).seat.is_revoked());
 
     let mut keep = settings(Balance::Leastconn, 1);
     keep.on_down = OnDown::Keep;
     let pool = up(keep);
     let before = lease(&pool);
     pool.report(0, report(Some(Health::Down)), now);
-    assert!(!before.is_revoked());
+    assert!(!before.seat.is_revoked());
 
     let pool = up(settings(Balance::Leastconn, 1));
     let before = lease(&pool);
@@ -155,7 +158,7 @@ fn going_down_revokes_leases_once() {
     let change = pool.report(0, goodbye, now).unwrap();
     assert_eq!(change.to, State::Down);
     assert!(
-        !before.is_revoked(),
+        !before.seat.is_revoked(),
         "a server that leaves closes its connections itself"
     );
 }
