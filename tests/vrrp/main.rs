@@ -17,6 +17,7 @@ mod harness;
 mod interop;
 mod lab;
 mod peer;
+mod vip;
 
 use std::process::ExitCode;
 
@@ -70,6 +71,11 @@ fn main() -> ExitCode {
         test!(NOTHING, behaviour::a_missing_capability_is_named),
         test!(NOTHING, behaviour::neighbours_are_told),
         test!(NOTHING, behaviour::an_address_with_a_label_counts),
+        test!(NOTHING, vip::an_address_has_a_lease),
+        test!(NOTHING, vip::an_address_that_is_renewed_stays),
+        test!(NOTHING, vip::releasing_takes_away_what_was_claimed),
+        test!(NOTHING, vip::all_addresses_are_claimed_or_none),
+        test!(NOTHING, vip::what_was_there_before_is_cleared),
         test!(NOTHING, demo::two_nodes_share_an_address),
         test!(NOTHING, demo::without_user_namespaces_it_says_so),
         test!("/usr/bin/python3", crafted::packets_that_must_not_matter),

@@ -395,3 +395,6 @@ impl Request {
         self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests;

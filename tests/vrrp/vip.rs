@@ -1,0 +1,156 @@
+//! The module that owns the address, alone with a real kernel: one host, nobody to elect.
+
+use std::fs::File;
+use std::net::{IpAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use nix::sched::{CloneFlags, setns};
+use warren::vip::netlink::{Address, Netlink, NetlinkError};
+use warren::vip::{LEASE, Vip};
+
+use crate::lab::{Host, Lab};
+
+const FOUR: &str = "10.9.0.100/24";
+const SIX: &str = "2001:db8::100/64";
+/// The kernel looks at lifetimes once a second, and so late.
+const GONE: Duration = Duration::from_millis(2_500);
+
+/// Runs something in the network of a host, on a thread of its own.
+fn on<T: Send>(host: &Host, run: impl FnOnce(&mut Netlink, u32) -> T + Send) -> T {
+    let network = File::open(format!("/proc/{}/ns/net", host.holder.id())).unwrap();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            setns(network, CloneFlags::CLONE_NEWNET).unwrap();
+            let mut netlink = Netlink::open().unwrap();
+            let links = netlink.links().unwrap();
+            let eth0 = links.iter().find(|link| link.name == "eth0").unwrap().index;
+            run(&mut netlink, eth0)
+        });
+        thread.join().unwrap()
+    })
+}
+
+fn nets(addresses: &[&str]) -> Vec<IpNet> {
+    let parsed = addresses.iter().map(|address| address.parse().unwrap());
+    parsed.collect()
+}
+
+fn find(netlink: &mut Netlink, address: &str) -> Option<Address> {
+    let wanted: IpNet = address.parse().unwrap();
+    let known = netlink.addresses().unwrap();
+    known
+        .into_iter()
+        .find(|known| known.address.addr() == wanted.addr())
+}
+
+pub(crate) fn an_address_has_a_lease() {
+    let lab = Lab::new(1);
+    let routes = || lab.host(1).ip("route show") + &lab.host(1).ip("-6 route show");
+    let before = routes();
+    on(lab.host(1), |netlink, eth0| {
+        let mut vip = Vip::new(nets(&[FOUR, SIX]));
+        let claimed = Instant::now();
+        vip.claim(netlink, eth0).unwrap();
+        assert!(vip.is_claimed_on(eth0) && !vip.is_claimed_on(eth0 + 1));
+        for address in [FOUR, SIX] {
+            let there = find(netlink, address).unwrap();
+            assert!(there.valid.is_some_and(|valid| valid <= LEASE), "{there:?}");
+            assert_eq!(there.preferred, Some(Duration::ZERO));
+            assert!(!there.tentative, "nobody waits for duplicate detection");
+            let ip = there.address.addr();
+            let socket = UdpSocket::bind((ip, 0)).unwrap();
+            let neighbour: IpAddr = match ip {
+                IpAddr::V4(_) => "10.9.0.9".parse().unwrap(),
+                IpAddr::V6(_) => "2001:db8::9".parse().unwrap(),
+            };
+            socket.send_to(b"at once", (neighbour, 9)).unwrap();
+        }
+        for address in [FOUR, SIX] {
+            while find(netlink, address).is_some() {
+                assert!(claimed.elapsed() < GONE, "{address} is still there");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let took = claimed.elapsed();
+            assert!(
+                took > Duration::from_secs(1),
+                "{address} went after {took:?}"
+            );
+            println!("  {address} went after {took:?}");
+        }
+    });
+    assert_eq!(routes(), before, "the routes to the networks stay");
+}
+
+pub(crate) fn an_address_that_is_renewed_stays() {
+    let lab = Lab::new(1);
+    on(lab.host(1), |netlink, eth0| {
+        let mut vip = Vip::new(nets(&[FOUR, SIX]));
+        vip.renew(netlink).unwrap();
+        assert_eq!(find(netlink, FOUR), None, "nothing was claimed");
+        vip.claim(netlink, eth0).unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < 2 * LEASE {
+            std::thread::sleep(Duration::from_millis(500));
+            for address in [FOUR, SIX] {
+                assert!(find(netlink, address).is_some(), "{address}");
+            }
+            vip.renew(netlink).unwrap();
+        }
+        netlink.delete(eth0, FOUR.parse().unwrap()).unwrap();
+        assert_eq!(find(netlink, FOUR), None);
+        vip.renew(netlink).unwrap();
+        assert!(find(netlink, FOUR).is_some(), "put back");
+    });
+}
+
+pub(crate) fn releasing_takes_away_what_was_claimed() {
+    let lab = Lab::new(1);
+    let before = lab.host(1).ip("-o address show dev eth0");
+    on(lab.host(1), |netlink, eth0| {
+        let mut vip = Vip::new(nets(&[FOUR, SIX]));
+        vip.release(netlink).unwrap();
+        vip.claim(netlink, eth0).unwrap();
+        // Somebody was faster.
+        netlink.delete(eth0, SIX.parse().unwrap()).unwrap();
+        vip.release(netlink).unwrap();
+        vip.release(netlink).unwrap();
+        assert!(!vip.is_claimed_on(eth0));
+        assert!(matches!(
+            vip.claim(netlink, 4_711),
+            Err(NetlinkError::NoInterface)
+        ));
+        assert!(!vip.is_claimed_on(4_711));
+    });
+    assert_eq!(lab.host(1).ip("-o address show dev eth0"), before);
+}
+
+pub(crate) fn all_addresses_are_claimed_or_none() {
+    let lab = Lab::new(1);
+    let mut shell = lab.host(1).inside("sh");
+    shell.args(["-c", "echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6"]);
+    assert!(shell.status().unwrap().success());
+    on(lab.host(1), |netlink, eth0| {
+        let mut vip = Vip::new(nets(&[FOUR, SIX]));
+        vip.claim(netlink, eth0).unwrap_err();
+        assert_eq!(find(netlink, FOUR), None);
+        assert!(!vip.is_claimed_on(eth0));
+    });
+}
+
+pub(crate) fn what_was_there_before_is_cleared() {
+    let lab = Lab::new(1);
+    lab.host(1).ip("address add 10.9.0.100/32 dev eth0");
+    on(lab.host(1), |netlink, eth0| {
+        let left_behind = Vip::new(nets(&[SIX])).claim(netlink, eth0);
+        left_behind.unwrap();
+        let mut vip = Vip::new(nets(&[FOUR, SIX]));
+        let present = netlink.addresses().unwrap();
+        let permanent = vip.clear(netlink, eth0, &present).unwrap();
+        assert_eq!(permanent, nets(&["10.9.0.100/32"]), "for good, by somebody");
+        assert_eq!((find(netlink, FOUR), find(netlink, SIX)), (None, None));
+        assert!(find(netlink, "10.9.0.1/24").is_some(), "the host's own");
+        let again = vip.clear(netlink, eth0, &present).unwrap();
+        assert_eq!(again, permanent, "that they are gone is no error");
+    });
+}
