@@ -82,6 +82,17 @@ fn as_backup(lab: &Lab, ours: &Node, theirs: &Node, start: Start) {
     println!("  link lost: taken over after {took:?}");
     lab.link(2, "up");
     until("given back", LONG, || two.has(vip) && !one.has(vip));
+
+    peer.signal_children(Signal::SIGKILL);
+    peer.signal(Signal::SIGKILL);
+    let took = until("taken over", theirs.down() + SLACK, || one.has(vip));
+    println!(
+        "  killed: taken over after {took:?}; the dead one still has it: {}",
+        two.has(vip)
+    );
+    drop(peer);
+    peer = start(two, theirs);
+    until("given back", LONG, || two.has(vip) && !one.has(vip));
     warren.stop();
     lab.judge(1);
     drop(peer);
@@ -199,10 +210,23 @@ fn frr(ours: Node) {
     std::thread::sleep(Duration::from_secs(6));
     assert_eq!(warren.router("state"), "master", "{}", frr.vrrpd.log());
     assert_eq!(heard_from_frr(&warren), 0, "FRR follows");
+    let takes_over = |how: &str, act: &mut dyn FnMut()| {
+        let before = advertisements_of_frr(&lab);
+        act();
+        std::thread::sleep(ours.down() + SLACK);
+        assert!(advertisements_of_frr(&lab) > before, "{how}: FRR took over");
+        until("gone here", LEASE, || !one.has(vip));
+    };
+    takes_over("stopped", &mut || warren.stop());
+    warren = Warren::node(one, &with(150));
+    until("given back", LONG, || one.has(vip));
+    takes_over("killed", &mut || warren.process.signal(Signal::SIGKILL));
+    warren = Warren::node(one, &with(150));
+    until("given back", LONG, || one.has(vip));
+    takes_over("link lost", &mut || lab.link(1, "down"));
+    lab.link(1, "up");
+    until("given back", LONG, || one.has(vip));
     warren.stop();
-    let before = advertisements_of_frr(&lab);
-    std::thread::sleep(Duration::from_secs(1));
-    assert!(advertisements_of_frr(&lab) > before, "FRR took over");
 
     // As a backup.
     warren = Warren::node(one, &with(50));
@@ -212,12 +236,45 @@ fn frr(ours: Node) {
     until("taken over", ours.down() + SLACK, || one.has(vip));
     frr = Frr::start(lab.host(2), &with(200));
     until("given back", LONG, || !one.has(vip));
+    lab.link(2, "down");
+    until("taken over", ours.down() + SLACK, || one.has(vip));
+    lab.link(2, "up");
+    until("given back", LONG, || !one.has(vip));
     frr.vrrpd.signal(Signal::SIGKILL);
     until("taken over from the dead", ours.down() + SLACK, || {
         one.has(vip)
     });
     warren.stop();
     assert!(lab.judge(1) > 1);
+}
+
+/// Host 2 has the higher address. Two masters: one of them stays, and it alone advertises.
+pub(crate) fn frr_equal_priorities() {
+    let lab = Lab::new(2);
+    let node = Node::default();
+    let one = lab.host(1);
+    let warren = Warren::node(one, &node);
+    until("alone", LONG, || one.has(address(&node)));
+    let _frr = Frr::start(lab.host(2), &node);
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(heard_from_frr(&warren), 0, "an equal master stays");
+    lab.link(2, "down");
+    std::thread::sleep(Duration::from_secs(1));
+    lab.link(2, "up");
+    // Both were masters; give them time to meet.
+    std::thread::sleep(Duration::from_secs(2));
+    let state = warren.router("state");
+    let before = advertisements_of_frr(&lab);
+    std::thread::sleep(Duration::from_secs(1));
+    let advertises = advertisements_of_frr(&lab) > before;
+    assert_eq!(warren.router("state"), state, "it is settled");
+    assert_eq!(
+        state == "master",
+        !advertises,
+        "{state}, and FRR advertises: {advertises}"
+    );
+    drop(warren);
+    lab.judge(1);
 }
 
 fn heard_from_frr(warren: &Warren) -> u64 {

@@ -88,6 +88,7 @@ fn main() -> ExitCode {
         test!(KEEPALIVED, interop::keepalived_equal_priorities),
         test!(FRR, interop::frr_ipv4),
         test!(FRR, interop::frr_ipv6),
+        test!(FRR, interop::frr_equal_priorities),
         test!(KEEPALIVED, dark::dark_times),
     ])
 }
