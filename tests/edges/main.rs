@@ -15,5 +15,6 @@ mod limits;
 mod ports;
 mod proxy_header;
 mod sockets;
+mod system_calls;
 mod warren;
 mod wire;

@@ -1,0 +1,172 @@
+//! What a round trip and a short connection cost in system calls, counted by strace. Unlike times,
+//! counts are the same on every machine.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::warren::{SOON, Setup, Warren};
+use crate::wire::{Server, pair, pass, ping, reset};
+
+const BUDGET: &str = include_str!("system_calls.txt");
+/// Calls that have no line in the budget, per unit of work: timers, the log.
+const OTHERS: f64 = 0.01;
+/// A part of a unit that was under way when counting began or ended.
+const SLACK: f64 = 0.02;
+
+const CONNECTIONS: usize = 8;
+const ROUNDS: usize = 100;
+const SHORT: usize = 400;
+
+/// By name of the call: per round trip, and per short connection.
+fn budget() -> BTreeMap<&'static str, [f64; 2]> {
+    let lines = BUDGET.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [name, trip, short] = words[..] else {
+                panic!("system_calls.txt: {line}");
+            };
+            (name, [trip, short].map(|number| number.parse().unwrap()))
+        })
+        .collect()
+}
+
+/// strace, attached to the one worker of a warren.
+struct Strace {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Strace {
+    /// `None` where it is not there, or not allowed to.
+    fn attach(warren: &Warren) -> Option<Self> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", warren.id())).unwrap();
+        let mut tasks = tasks.map(|task| task.unwrap());
+        let is_worker = |name: String| name.trim() == "worker-0";
+        let worker = tasks
+            .find(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(is_worker));
+        let worker = worker.unwrap().file_name();
+        let folder = tempfile::tempdir().unwrap();
+        let said = File::create(folder.path().join("said")).unwrap();
+        let mut strace = Command::new("strace");
+        strace.args(["-c", "-U", "calls,name", "-o"]);
+        strace.arg(folder.path().join("counts"));
+        strace
+            .arg("-p")
+            .arg(worker)
+            .stdin(Stdio::null())
+            .stderr(said);
+        let Ok(child) = strace.spawn() else {
+            println!("skipped: there is no strace");
+            return None;
+        };
+        let mut strace = Self { child, folder };
+        let begun = Instant::now();
+        loop {
+            let said = std::fs::read_to_string(strace.folder.path().join("said")).unwrap();
+            if said.contains("attached") {
+                return Some(strace);
+            }
+            if strace.child.try_wait().unwrap().is_some() {
+                println!("skipped: {said}");
+                return None;
+            }
+            assert!(begun.elapsed() < SOON, "{said}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Calls per unit of work.
+    fn per(mut self, units: usize) -> BTreeMap<String, f64> {
+        let id = i32::try_from(self.child.id()).unwrap();
+        kill(Pid::from_raw(id), Signal::SIGINT).unwrap();
+        self.child.wait().unwrap();
+        let counts = std::fs::read_to_string(self.folder.path().join("counts")).unwrap();
+        let line = |line: &str| {
+            let (calls, name) = line.trim().split_once(char::is_whitespace)?;
+            Some((name.trim().to_owned(), calls.parse::<f64>().ok()?))
+        };
+        let counts = counts.lines().filter_map(line);
+        counts
+            .filter(|(name, _)| name != "total")
+            .map(|(name, calls)| (name, calls / units as f64))
+            .collect()
+    }
+}
+
+fn check(counted: &BTreeMap<String, f64>, column: usize, what: &str) {
+    println!("  per {what}: {counted:.2?}");
+    assert!(!counted.is_empty());
+    let budget = budget();
+    for (name, &calls) in counted {
+        let most = budget
+            .get(name.as_str())
+            .map_or(0.0, |budget| budget[column]);
+        assert!(
+            calls <= most + OTHERS.max(SLACK * most),
+            "{calls:.2} {name} per {what}, {most} are allowed: {counted:.2?}"
+        );
+    }
+}
+
+fn start(server: &Server) -> Warren {
+    Warren::start(&Setup {
+        global: "workers = 1\n",
+        ..Setup::of(&[server])
+    })
+}
+
+#[test]
+fn a_round_trip_costs_what_it_did() {
+    let server = Server::start();
+    let warren = start(&server);
+    let mut pairs: Vec<_> = (0..CONNECTIONS).map(|_| pair(&warren, &server)).collect();
+    let message = [b'w'; 1024];
+    for (client, at_server) in &mut pairs {
+        ping(client, at_server, &message);
+        ping(client, at_server, &message);
+    }
+    // The first sweep arms keepalive, which happens once.
+    std::thread::sleep(Duration::from_millis(2_100));
+    let Some(strace) = Strace::attach(&warren) else {
+        return;
+    };
+    for _ in 0..ROUNDS {
+        for (client, at_server) in &mut pairs {
+            pass(client, at_server, &message);
+        }
+        for (client, at_server) in &mut pairs {
+            pass(at_server, client, &message);
+        }
+    }
+    check(&strace.per(ROUNDS * CONNECTIONS), 0, "round trip");
+    drop(pairs);
+    warren.finish(&[&server]);
+}
+
+#[test]
+fn a_short_connection_costs_what_it_did() {
+    let server = Server::start();
+    let warren = start(&server);
+    let once = || {
+        let (mut client, mut at_server) = pair(&warren, &server);
+        ping(&mut client, &mut at_server, b"w");
+        reset(client);
+        // It ends by the reset that is passed on.
+        at_server.peek(&mut [0]).unwrap_err();
+    };
+    once();
+    let Some(strace) = Strace::attach(&warren) else {
+        return;
+    };
+    for _ in 0..SHORT {
+        once();
+    }
+    check(&strace.per(SHORT), 1, "short connection");
+    warren.finish(&[&server]);
+}
