@@ -19,6 +19,9 @@ pub(crate) enum Contender {
     /// HAProxy told to splice from the first byte on. With `option splice-auto`, which leaves it
     /// the choice, strace saw it copy every byte of these streams.
     HaproxySplice,
+    Nginx,
+    /// No balancer: what the client and the server are capable of, and what the network takes.
+    Direct,
 }
 
 /// Where the balancers are.
@@ -26,20 +29,24 @@ pub(crate) enum Contender {
 pub(crate) struct Programs {
     warren: PathBuf,
     haproxy: PathBuf,
-    /// The first line each prints about its version.
-    pub(crate) versions: [String; 2],
+    nginx: Option<PathBuf>,
+    /// What each says about its version, or why it is not measured.
+    pub(crate) versions: Vec<String>,
 }
 
 /// A running balancer with one listener and one server.
 #[derive(Debug)]
 pub(crate) struct Balancer {
-    process: Guarded,
+    /// None: no balancer.
+    process: Option<Guarded>,
     /// Where it listens on loopback.
     pub(crate) port: u16,
 }
 
 const START_LIMIT: Duration = Duration::from_secs(5);
 const START_STEP: Duration = Duration::from_millis(10);
+/// Where Debian's libnginx-mod-stream puts it.
+const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 impl Contender {
     pub(crate) const fn name(self) -> &'static str {
@@ -47,16 +54,19 @@ impl Contender {
             Self::Warren => "warren",
             Self::Haproxy => "haproxy",
             Self::HaproxySplice => "haproxy splice",
+            Self::Nginx => "nginx",
+            Self::Direct => "direct",
         }
     }
 
-    /// The configuration file. Both: one thread, no line per connection, no health check, no
+    /// The configuration file. All: one thread, no line per connection, no health check, no
     /// admin socket. HAProxy is not asked for TCP keepalive, which warren always sets: the
     /// difference is in HAProxy's favour.
     fn configuration(self, port: u16, server: u16, connections_max: u32) -> String {
         let splice = match self {
             Self::Warren => return warren(port, server),
-            Self::Haproxy => "",
+            Self::Nginx => return nginx(port, server, connections_max),
+            Self::Haproxy | Self::Direct => "",
             Self::HaproxySplice => "    option splice-request\n    option splice-response\n",
         };
         format!(
@@ -95,6 +105,29 @@ one = \"127.0.0.1:{server}\"
     )
 }
 
+/// One process, which is the worker: the master would only be in the way of the probes.
+fn nginx(port: u16, server: u16, connections_max: u32) -> String {
+    let connections = 2 * connections_max;
+    format!(
+        "load_module {NGINX_STREAM};
+daemon off;
+master_process off;
+pid /dev/null;
+error_log stderr crit;
+worker_rlimit_nofile {connections};
+events {{ worker_connections {connections}; }}
+stream {{
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        proxy_pass 127.0.0.1:{server};
+        proxy_timeout 1h;
+        proxy_half_close on;
+    }}
+}}
+"
+    )
+}
+
 impl Programs {
     /// Asks each program for its version, which also proves that it can be run.
     pub(crate) fn find(warren: PathBuf) -> Result<Self, Failure> {
@@ -104,19 +137,34 @@ impl Programs {
             .into_iter()
             .find(|path| path.exists())
             .unwrap_or_else(|| PathBuf::from("haproxy"));
-        let versions = [
+        let nginx = [PathBuf::from("/usr/sbin/nginx"), NGINX_STREAM.into()];
+        let nginx = nginx
+            .iter()
+            .all(|path| path.exists())
+            .then(|| nginx[0].clone());
+        let versions = vec![
             version(
                 &warren,
                 "--version",
                 "build it, or give its path with --warren",
             )?,
             version(&haproxy, "-v", "apt-get install haproxy")?,
+            match &nginx {
+                Some(nginx) => version(nginx, "-v", "apt-get install nginx")?,
+                None => "nginx is left out: apt-get install nginx libnginx-mod-stream".to_owned(),
+            },
         ];
         Ok(Self {
             warren,
             haproxy,
+            nginx,
             versions,
         })
+    }
+
+    /// Whether this one can be measured here.
+    pub(crate) fn has(&self, contender: Contender) -> bool {
+        contender != Contender::Nginx || self.nginx.is_some()
     }
 }
 
@@ -129,7 +177,9 @@ fn version(program: &PathBuf, flag: &str, hint: &'static str) -> Result<String, 
             hint,
             source,
         })?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    // nginx says it on stderr.
+    let said = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&said);
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
@@ -142,6 +192,12 @@ impl Balancer {
         server: u16,
         connections_max: u32,
     ) -> Result<Self, Failure> {
+        if contender == Contender::Direct {
+            return Ok(Self {
+                process: None,
+                port: server,
+            });
+        }
         let doing = || format!("prepare {}", contender.name());
         let port = free_port().map_err(Failure::io(doing()))?;
         // Goes when this function returns: once it listens, the balancer has read its file.
@@ -157,13 +213,18 @@ impl Balancer {
 
         let (program, mut arguments): (_, Vec<OsString>) = match contender {
             Contender::Warren => (&programs.warren, vec!["run".into(), "-c".into()]),
-            Contender::Haproxy | Contender::HaproxySplice => {
+            Contender::Haproxy | Contender::HaproxySplice | Contender::Direct => {
                 (&programs.haproxy, vec!["-db".into(), "-f".into()])
             }
+            Contender::Nginx => (
+                programs.nginx.as_ref().unwrap_or(&programs.haproxy),
+                ["-e", "stderr", "-c"].map(Into::into).to_vec(),
+            ),
         };
         arguments.push(file.into());
         let mut process = Guarded::start(program.as_os_str(), &arguments, &output)?;
         if listens(&mut process, port) {
+            let process = Some(process);
             return Ok(Self { process, port });
         }
         Err(Failure::NotListening {
@@ -172,8 +233,9 @@ impl Balancer {
         })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.pid()
+    /// Its process, if there is one.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Guarded::pid)
     }
 }
 

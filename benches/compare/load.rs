@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! server   says its port, then serves until it is killed
-//! client   connects, warms up, says "ready" -> is told "go" -> works, says "UNITS NANOSECONDS"
-//!          -> holds its connections until its input ends
+//! client   connects, warms up, says "ready" -> is told "go" -> works, says "UNITS NANOSECONDS
+//!          SEEN" -> holds its connections until its input ends
 //! ```
+//!
+//! SEEN, of echoes: the 50th, 99th and 99.9th percentile of the time of a round trip, in
+//! microseconds. Of short connections: the rate of the last quarter to that of the first.
 //!
 //! A client gives up when nothing moves for [`STALL`], so that nobody waits for ever.
 
@@ -147,7 +150,7 @@ fn connect(port: u16) -> io::Result<TcpStream> {
 }
 
 /// Says "ready", waits for "go", works, and reports; then waits for the end of the input.
-fn work(mut work: impl FnMut() -> io::Result<u64>) -> io::Result<()> {
+fn work(mut work: impl FnMut() -> io::Result<(u64, Vec<f64>)>) -> io::Result<()> {
     say("ready")?;
     let mut input = io::stdin().lock();
     let mut line = String::new();
@@ -155,8 +158,10 @@ fn work(mut work: impl FnMut() -> io::Result<u64>) -> io::Result<()> {
         return Ok(());
     }
     let begin = Instant::now();
-    let units = work()?;
-    say(format_args!("{units} {}", begin.elapsed().as_nanos()))?;
+    let (units, seen) = work()?;
+    let took = begin.elapsed().as_nanos();
+    let seen: String = seen.iter().map(|number| format!(" {number}")).collect();
+    say(format_args!("{units} {took}{seen}"))?;
     input.read_line(&mut line)?;
     Ok(())
 }

@@ -15,7 +15,7 @@ pub(crate) struct Machine {
     pub(crate) cpus: usize,
     pub(crate) cpu_model: String,
     pub(crate) network: String,
-    pub(crate) versions: [String; 2],
+    pub(crate) versions: Vec<String>,
 }
 
 impl Machine {
@@ -63,6 +63,28 @@ pub(crate) fn cpu_nanoseconds(pid: u32) -> Result<u64, Failure> {
             })?;
     }
     Ok(total)
+}
+
+/// CPU time that all processors of this machine were busy since it started, in nanoseconds, whoever
+/// kept them so; in steps of 10 ms (proc_stat(5)).
+pub(crate) fn busy_nanoseconds() -> Result<u64, Failure> {
+    const TICK: u64 = 10_000_000;
+    let path = Path::new("/proc/stat");
+    let text = read(path)?;
+    let line = text.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> = line
+        .split_whitespace()
+        .skip(1)
+        .map_while(|word| word.parse().ok())
+        .collect();
+    // user, nice, system, idle, iowait, irq, softirq
+    let &[user, nice, system, _, _, irq, softirq, ..] = &ticks[..] else {
+        return Err(Failure::Proc {
+            path: path.to_owned(),
+            wanted: "times of the processors",
+        });
+    };
+    Ok((user + nice + system + irq + softirq) * TICK)
 }
 
 /// Proportional set size of the process in bytes: its own pages and its share of shared ones.

@@ -24,14 +24,17 @@ pub(crate) struct Sample {
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) row: Row,
+    pub(crate) contenders: Vec<Contender>,
     pub(crate) samples: Vec<Vec<Sample>>,
 }
 
-/// What the client reports: how much of the row's work it did, and how long that took.
-#[derive(Debug, Clone, Copy)]
+/// What the client reports: how much of the row's work it did, how long that took, and what else it
+/// has seen: see [`crate::load`].
+#[derive(Debug, Clone)]
 struct Done {
     units: u64,
     nanoseconds: u64,
+    seen: Vec<f64>,
 }
 
 /// The balancer closes connections and frees memory a moment after the client is done.
@@ -45,7 +48,8 @@ pub(crate) fn all(
 ) -> Result<Vec<Measured>, Failure> {
     rows.iter()
         .map(|row| {
-            let contenders = row.contenders();
+            let contenders = row.contenders().iter().copied();
+            let contenders: Vec<_> = contenders.filter(|one| programs.has(*one)).collect();
             let mut samples: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
             for round in 0..settings.rounds {
                 let mut order: Vec<usize> = (0..contenders.len()).collect();
@@ -58,7 +62,11 @@ pub(crate) fn all(
                     samples[index].push(sample);
                 }
             }
-            Ok(Measured { row: *row, samples })
+            Ok(Measured {
+                row: *row,
+                contenders,
+                samples,
+            })
         })
         .collect()
 }
@@ -96,14 +104,21 @@ fn once(
     Ok(sample)
 }
 
-fn probe(row: &Row, pid: u32, client: &mut Worker) -> Result<Sample, Failure> {
-    match row.probe {
+fn probe(row: &Row, pid: Option<u32>, client: &mut Worker) -> Result<Sample, Failure> {
+    let cpu = || pid.map_or(Ok(0), machine::cpu_nanoseconds);
+    let (probe, pid) = match (row.probe, pid) {
+        (probe, Some(pid)) => (probe, pid),
+        (_, None) => (Probe::Cpu, 0),
+    };
+    match probe {
         Probe::Cpu => {
-            let before = machine::cpu_nanoseconds(pid)?;
+            let before = (cpu()?, machine::busy_nanoseconds()?);
             let done = traffic(client)?;
-            let cpu = machine::cpu_nanoseconds(pid)?.saturating_sub(before);
+            let after = (cpu()?, machine::busy_nanoseconds()?);
+            let cpu = after.0.saturating_sub(before.0);
+            let system = after.1.saturating_sub(before.1);
             Ok(Sample {
-                values: cpu_and_rate(row.traffic, cpu, done),
+                values: cpu_and_rate(row.traffic, cpu, system, &done),
                 calls: Vec::new(),
             })
         }
@@ -119,7 +134,7 @@ fn probe(row: &Row, pid: u32, client: &mut Worker) -> Result<Sample, Failure> {
         Probe::Calls => {
             let strace = Strace::attach(pid)?;
             let done = traffic(client)?;
-            Ok(calls_per_unit(&strace.detach()?, done))
+            Ok(calls_per_unit(&strace.detach()?, &done))
         }
     }
 }
@@ -128,26 +143,36 @@ fn traffic(client: &mut Worker) -> Result<Done, Failure> {
     client.go()?;
     let line = client.hear()?;
     sleep(SETTLE);
-    let mut numbers = line.split(' ').map(str::parse);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(units)), Some(Ok(nanoseconds))) => Ok(Done { units, nanoseconds }),
-        _ => Err(client.early()),
-    }
+    let mut numbers = line.split(' ');
+    let mut number = || numbers.next().and_then(|word| word.parse().ok());
+    let (Some(units), Some(nanoseconds)) = (number(), number()) else {
+        return Err(client.early());
+    };
+    let seen = numbers.map(|word| word.parse().map_err(|_| client.early()));
+    Ok(Done {
+        units,
+        nanoseconds,
+        seen: seen.collect::<Result<_, _>>()?,
+    })
 }
 
-fn cpu_and_rate(traffic: Traffic, cpu_nanoseconds: u64, done: Done) -> Vec<f64> {
-    let cost = per(cpu_nanoseconds, done.units);
+fn cpu_and_rate(traffic: Traffic, cpu: u64, system: u64, done: &Done) -> Vec<f64> {
+    let costs = [cpu, system].map(|nanoseconds| per(nanoseconds, done.units));
     let rate = per(done.units, done.nanoseconds);
-    match traffic {
+    let (costs, rate) = match traffic {
         // Nanoseconds per byte are seconds per GB; bytes per nanosecond are GB/s.
-        Traffic::Bulk { .. } => vec![cost, rate * 8.0],
+        Traffic::Bulk { .. } => (costs, rate * 8.0),
         Traffic::Echo { .. } | Traffic::Idle { .. } | Traffic::Short { .. } => {
-            vec![cost / 1e3, rate * 1e9]
+            (costs.map(|cost| cost / 1e3), rate * 1e9)
         }
-    }
+    };
+    let mut values = costs.to_vec();
+    values.push(rate);
+    values.extend(&done.seen);
+    values
 }
 
-fn calls_per_unit(counts: &Counts, done: Done) -> Sample {
+fn calls_per_unit(counts: &Counts, done: &Done) -> Sample {
     let calls: Vec<_> = counts
         .iter()
         .map(|(name, calls)| (name.clone(), per(*calls, done.units)))

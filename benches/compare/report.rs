@@ -12,10 +12,12 @@ use crate::measure::{Measured, Sample};
 use crate::rows::{Better, Metric, Settings};
 use crate::statistics::Spread;
 
-const COLUMNS: [Contender; 3] = [
+const COLUMNS: [Contender; 5] = [
     Contender::Warren,
     Contender::Haproxy,
     Contender::HaproxySplice,
+    Contender::Nginx,
+    Contender::Direct,
 ];
 
 /// One metric of one row, over all contenders.
@@ -26,24 +28,26 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// The values of a contender, one per round; none if it was not measured.
+    fn of(&self, contender: Contender) -> &[f64] {
+        let mut contenders = self.row.contenders.iter();
+        let index = contenders.position(|one| *one == contender);
+        index.map_or(&[], |index| &self.values[index])
+    }
+
     fn spread(&self, contender: Contender) -> Option<Spread> {
-        let index = self
-            .row
-            .row
-            .contenders()
-            .iter()
-            .position(|c| *c == contender)?;
-        Some(Spread::of(&self.values[index]))
+        let values = self.of(contender);
+        (!values.is_empty()).then(|| Spread::of(values))
     }
 
-    fn baseline(&self) -> Contender {
-        let contenders = self.row.row.contenders();
-        contenders[contenders.len() - 1]
-    }
-
-    /// warren, which is first, to the baseline, which is last.
-    fn ratio(&self) -> Spread {
-        Spread::of_ratios(&self.values[0], &self.values[self.values.len() - 1])
+    /// warren to somebody else, who was measured too.
+    fn ratio(&self, to: Contender) -> Option<Spread> {
+        let direct: &[f64] = match self.metric.added {
+            true => self.of(Contender::Direct),
+            false => &[],
+        };
+        let (ours, theirs) = (self.of(Contender::Warren), self.of(to));
+        (!theirs.is_empty()).then(|| Spread::of_ratios(ours, theirs, direct))
     }
 }
 
@@ -76,8 +80,9 @@ pub(crate) fn print(machine: &Machine, settings: &Settings, results: &[Measured]
     print_aligned(&table);
     println!();
     println!(
-        "Median of {} rounds (least..most). Ratio: warren to the column marked *, divided round\n\
-         by round; + marks metrics of which more is better.",
+        "Median of {} rounds (least..most). Ratios: warren to the column marked *, and to nginx,\n\
+         divided round by round; + marks metrics of which more is better. Of latencies the ratio\n\
+         is of what is added to the same without a balancer.",
         settings.rounds
     );
     for measured in results {
@@ -88,14 +93,13 @@ pub(crate) fn print(machine: &Machine, settings: &Settings, results: &[Measured]
 
 fn summary(machine: &Machine, settings: &Settings) -> String {
     format!(
-        "Linux {}, {} x {}, {}\n{}\n{}\neach balancer with one thread; echo rows {} s, bulk \
+        "Linux {}, {} x {}, {}\n{}\neach balancer with one thread; echo rows {} s, bulk \
          rows {} GB, short rows {} connections",
         machine.kernel,
         machine.cpus,
         machine.cpu_model,
         machine.network,
-        machine.versions[0],
-        machine.versions[1],
+        machine.versions.join("\n"),
         settings.echo.as_secs_f64(),
         settings.bulk_bytes as f64 / 1e9,
         settings.short_connections,
@@ -105,7 +109,7 @@ fn summary(machine: &Machine, settings: &Settings) -> String {
 fn heading() -> Vec<String> {
     let mut cells = vec!["row".to_owned(), "metric".to_owned()];
     cells.extend(COLUMNS.map(|contender| contender.name().to_owned()));
-    cells.push("ratio".to_owned());
+    cells.extend(["ratio", "to nginx"].map(str::to_owned));
     cells
 }
 
@@ -119,7 +123,7 @@ fn cells(line: &Line<'_>) -> Vec<String> {
         format!("{}{mark}", line.metric.label),
     ];
     cells.extend(COLUMNS.map(|contender| {
-        let star = if contender == line.baseline() {
+        let star = if contender == line.row.row.baseline() {
             " *"
         } else {
             ""
@@ -129,7 +133,10 @@ fn cells(line: &Line<'_>) -> Vec<String> {
             |spread| format!("{}{star}", text(spread, line.metric.decimals)),
         )
     }));
-    cells.push(text(line.ratio(), 2));
+    cells.extend([line.row.row.baseline(), Contender::Nginx].map(|to| {
+        let ratio = line.ratio(to);
+        ratio.map_or_else(|| "-".to_owned(), |ratio| text(ratio, 2))
+    }));
     cells
 }
 
@@ -163,7 +170,7 @@ fn print_aligned(table: &[Vec<String>]) {
 
 /// The system calls of the last round, down to one in a hundred units of work.
 fn print_calls(measured: &Measured) {
-    for (contender, rounds) in measured.row.contenders().iter().zip(&measured.samples) {
+    for (contender, rounds) in measured.contenders.iter().zip(&measured.samples) {
         let Some(Sample { calls, .. }) = rounds.last() else {
             continue;
         };
@@ -199,8 +206,7 @@ fn row_json(measured: &Measured) -> Value {
         .iter()
         .map(|line| {
             let contenders: Map<String, Value> = measured
-                .row
-                .contenders()
+                .contenders
                 .iter()
                 .zip(&line.values)
                 .map(|(contender, values)| {
@@ -212,8 +218,9 @@ fn row_json(measured: &Measured) -> Value {
                 "metric": line.metric.label,
                 "better": line.metric.better,
                 "contenders": contenders,
-                "baseline": line.baseline().name(),
-                "ratio": line.ratio(),
+                "baseline": measured.row.baseline().name(),
+                "ratio": line.ratio(measured.row.baseline()),
+                "ratio_to_nginx": line.ratio(Contender::Nginx),
             })
         })
         .collect();

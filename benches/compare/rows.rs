@@ -51,6 +51,8 @@ pub(crate) struct Metric {
     pub(crate) label: &'static str,
     pub(crate) decimals: usize,
     pub(crate) better: Better,
+    /// What counts is how much it is above the same without a balancer.
+    pub(crate) added: bool,
 }
 
 /// Which way a metric should go.
@@ -196,17 +198,22 @@ pub(crate) fn select(only: &[String], strace: bool) -> Result<Vec<Row>, Failure>
 }
 
 impl Row {
-    /// Who is measured. The last is the baseline of the ratio: the HAProxy whose settings fit the
-    /// traffic best.
+    /// Who is measured.
     pub(crate) fn contenders(&self) -> &'static [Contender] {
+        use Contender::{Direct, Haproxy, HaproxySplice, Nginx, Warren};
+        match (self.probe, self.traffic) {
+            (Probe::Memory | Probe::Calls, _) => &[Warren, Haproxy, Nginx],
+            (Probe::Cpu, Traffic::Bulk { .. }) => &[Warren, Haproxy, HaproxySplice, Nginx, Direct],
+            (Probe::Cpu, _) => &[Warren, Haproxy, Nginx, Direct],
+        }
+    }
+
+    /// Whom warren is compared with: the HAProxy whose settings fit the traffic best.
+    pub(crate) fn baseline(&self) -> Contender {
         match self.traffic {
-            Traffic::Bulk { .. } => &[
-                Contender::Warren,
-                Contender::Haproxy,
-                Contender::HaproxySplice,
-            ],
+            Traffic::Bulk { .. } => Contender::HaproxySplice,
             Traffic::Echo { .. } | Traffic::Idle { .. } | Traffic::Short { .. } => {
-                &[Contender::Warren, Contender::Haproxy]
+                Contender::Haproxy
             }
         }
     }
@@ -218,6 +225,7 @@ impl Row {
                 label,
                 decimals,
                 better: Better::Less,
+                added: false,
             }
         }
         const fn more(label: &'static str, decimals: usize) -> Metric {
@@ -225,6 +233,15 @@ impl Row {
                 label,
                 decimals,
                 better: Better::More,
+                added: false,
+            }
+        }
+        const fn added(label: &'static str, decimals: usize) -> Metric {
+            Metric {
+                label,
+                decimals,
+                better: Better::Less,
+                added: true,
             }
         }
         match (self.probe, self.traffic) {
@@ -232,13 +249,35 @@ impl Row {
             (Probe::Calls, Traffic::Short { .. }) => &const { [less("calls per connection", 2)] },
             (Probe::Calls, _) => &const { [less("calls per round trip", 2)] },
             (Probe::Cpu, Traffic::Bulk { .. }) => {
-                &const { [less("CPU s per GB", 3), more("Gbit/s", 1)] }
+                &const {
+                    [
+                        less("CPU s per GB", 3),
+                        less("system CPU s per GB", 3),
+                        more("Gbit/s", 1),
+                    ]
+                }
             }
             (Probe::Cpu, Traffic::Short { .. }) => {
-                &const { [less("CPU us per connection", 1), more("connections/s", 0)] }
+                &const {
+                    [
+                        less("CPU us per connection", 1),
+                        less("system CPU us per connection", 1),
+                        more("connections/s", 0),
+                        more("last quarter to first", 2),
+                    ]
+                }
             }
             (Probe::Cpu, _) => {
-                &const { [less("CPU us per round trip", 2), more("round trips/s", 0)] }
+                &const {
+                    [
+                        less("CPU us per round trip", 2),
+                        less("system CPU us per round trip", 2),
+                        more("round trips/s", 0),
+                        added("p50 us", 1),
+                        added("p99 us", 1),
+                        added("p99.9 us", 1),
+                    ]
+                }
             }
         }
     }
@@ -260,8 +299,9 @@ impl Row {
 }
 
 impl Settings {
-    /// Short connections stay below 14,000: from there on `connect` must search for a free port
-    /// among those in TIME_WAIT, and that search would be measured instead.
+    /// Quick short rows stay below 14,000 connections: from there on `connect` must search for a
+    /// free port among those in TIME_WAIT. The others have more than the 28,000 ports that there
+    /// are, so that a balancer that wastes them shows.
     pub(crate) fn new(quick: bool, rounds: Option<u32>) -> Self {
         if quick {
             Self {
@@ -275,7 +315,7 @@ impl Settings {
                 rounds: rounds.unwrap_or(5),
                 echo: Duration::from_secs(5),
                 bulk_bytes: 8_000_000_000,
-                short_connections: 12_000,
+                short_connections: 60_000,
             }
         }
     }

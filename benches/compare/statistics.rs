@@ -26,10 +26,16 @@ impl Spread {
         }
     }
 
-    /// Of the ratios of values measured in the same round. Neighbours in time are divided by
-    /// each other, so that a disturbance that lasts spoils fewer of them.
-    pub(crate) fn of_ratios(values: &[f64], baseline: &[f64]) -> Self {
-        let ratios: Vec<f64> = values.iter().zip(baseline).map(|(a, b)| a / b).collect();
+    /// Of the ratios of values measured in the same round, `direct` taken from both. Neighbours in
+    /// time are divided by each other, so that a disturbance that lasts spoils fewer of them.
+    pub(crate) fn of_ratios(values: &[f64], baseline: &[f64], direct: &[f64]) -> Self {
+        let without = |values: &[f64], round: usize| {
+            values[round] - direct.get(round).copied().unwrap_or_default()
+        };
+        let rounds = 0..values.len().min(baseline.len());
+        let ratios: Vec<f64> = rounds
+            .map(|round| without(values, round) / without(baseline, round))
+            .collect();
         Self::of(&ratios)
     }
 }

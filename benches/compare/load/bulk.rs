@@ -67,12 +67,13 @@ pub(super) fn run(port: u16, streams: u32, bytes: u64) -> io::Result<()> {
                 .iter_mut()
                 .map(|stream| scope.spawn(|| send(stream, share)))
                 .collect();
-            sending.into_iter().try_fold(0, |total, thread| {
+            let sent = sending.into_iter().try_fold(0, |total, thread| {
                 let sent = thread
                     .join()
                     .map_err(|_| io::Error::other("a stream panicked"))??;
-                Ok(total + sent)
-            })
+                Ok::<_, io::Error>(total + sent)
+            });
+            Ok((sent?, Vec::new()))
         })
     })
 }

@@ -6,12 +6,15 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::{STALL, connect, work};
 
 const EVENTS: usize = 256;
 const BUFFER_BYTES: usize = 64 * 1024;
+/// The longest round trip that is told apart, in nanoseconds: after it the client gives up.
+const LONGEST: u64 = STALL.as_secs() * 1_000_000_000;
 /// Long enough for the balancer to have touched all its code and buffers.
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -69,14 +72,28 @@ fn send_back(stream: &mut TcpStream, buffer: &mut [u8]) -> bool {
 pub(super) fn run(port: u16, connections: u32, bytes: usize, time: Duration) -> io::Result<()> {
     let mut echoes = Echoes::connect(port, connections, bytes)?;
     echoes.run(WARM_UP)?;
-    work(|| echoes.run(time))
+    work(|| {
+        echoes.times.reset();
+        let round_trips = echoes.run(time)?;
+        let microseconds = |quantile| echoes.times.value_at_quantile(quantile) as f64 / 1e3;
+        Ok((round_trips, [0.5, 0.99, 0.999].map(microseconds).to_vec()))
+    })
 }
 
 struct Echoes {
     epoll: Epoll,
-    /// By descriptor: the connection and how many bytes of its message are still to come back.
-    streams: HashMap<u64, (TcpStream, usize)>,
+    /// By descriptor.
+    streams: HashMap<u64, Echo>,
     message: Vec<u8>,
+    /// Of round trips, in nanoseconds.
+    times: Histogram<u64>,
+}
+
+struct Echo {
+    stream: TcpStream,
+    /// Bytes of its message that are still to come back.
+    missing: usize,
+    sent: Instant,
 }
 
 impl Echoes {
@@ -85,21 +102,32 @@ impl Echoes {
         let mut streams = HashMap::new();
         for _ in 0..connections {
             let stream = connect(port)?;
-            streams.insert(watch(&epoll, &stream)?, (stream, 0));
+            let key = watch(&epoll, &stream)?;
+            let (missing, sent) = (0, Instant::now());
+            streams.insert(
+                key,
+                Echo {
+                    stream,
+                    missing,
+                    sent,
+                },
+            );
         }
         Ok(Self {
             epoll,
             streams,
             message: vec![b'w'; bytes],
+            times: Histogram::new_with_bounds(1, LONGEST, 3).map_err(io::Error::other)?,
         })
     }
 
     /// Plays ping-pong on every connection until the time is over and every answer is there.
     fn run(&mut self, time: Duration) -> io::Result<u64> {
         let end = Instant::now() + time;
-        for (stream, missing) in self.streams.values_mut() {
-            stream.write_all(&self.message)?;
-            *missing = self.message.len();
+        for echo in self.streams.values_mut() {
+            echo.sent = Instant::now();
+            echo.stream.write_all(&self.message)?;
+            echo.missing = self.message.len();
         }
         let stall = EpollTimeout::try_from(STALL).map_err(io::Error::other)?;
         let mut events = [EpollEvent::empty(); EVENTS];
@@ -111,25 +139,28 @@ impl Echoes {
             if ready == 0 {
                 return Err(ErrorKind::TimedOut.into());
             }
-            let over = Instant::now() >= end;
             for event in &events[..ready] {
-                let Some((stream, missing)) = self.streams.get_mut(&event.data()) else {
+                let Some(echo) = self.streams.get_mut(&event.data()) else {
                     continue;
                 };
-                let bytes = stream.read(&mut buffer[..*missing])?;
+                let bytes = echo.stream.read(&mut buffer[..echo.missing])?;
                 if bytes == 0 {
                     return Err(ErrorKind::UnexpectedEof.into());
                 }
-                *missing -= bytes;
-                if *missing > 0 {
+                echo.missing -= bytes;
+                if echo.missing > 0 {
                     continue;
                 }
+                let now = Instant::now();
+                let took = u64::try_from((now - echo.sent).as_nanos()).unwrap_or(u64::MAX);
+                self.times.saturating_record(took);
                 round_trips += 1;
-                if over {
+                if now >= end {
                     outstanding -= 1;
                 } else {
-                    stream.write_all(&self.message)?;
-                    *missing = self.message.len();
+                    echo.sent = now;
+                    echo.stream.write_all(&self.message)?;
+                    echo.missing = self.message.len();
                 }
             }
         }

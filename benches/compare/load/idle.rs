@@ -16,7 +16,7 @@ pub(super) fn run(port: u16, connections: u32) -> io::Result<()> {
     grow(&mut open, port, FIRST)?;
     work(|| {
         grow(&mut open, port, connections)?;
-        Ok(connections.into())
+        Ok((connections.into(), Vec::new()))
     })
 }
 

@@ -1,9 +1,10 @@
 //! Connections that carry one byte each way, some at a time.
 
 use std::io::{self, Read, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{connect, work};
 use crate::rows::{Ending, SHORT_AT_ONCE};
@@ -16,11 +17,26 @@ pub(super) fn run(port: u16, connections: u32, ending: Ending) -> io::Result<()>
     work(|| many(port, connections, ending))
 }
 
-fn many(port: u16, connections: u32, ending: Ending) -> io::Result<u64> {
-    let begun = AtomicU32::new(0);
+/// What all threads count together.
+struct Progress {
+    all: u32,
+    begun: AtomicU32,
+    done: AtomicU32,
+    /// When the first quarter, and the third, were done.
+    marks: [OnceLock<Instant>; 2],
+}
+
+fn many(port: u16, connections: u32, ending: Ending) -> io::Result<(u64, Vec<f64>)> {
+    let progress = Progress {
+        all: connections,
+        begun: AtomicU32::new(0),
+        done: AtomicU32::new(0),
+        marks: [const { OnceLock::new() }; 2],
+    };
+    let start = Instant::now();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..SHORT_AT_ONCE)
-            .map(|_| scope.spawn(|| share(port, &begun, connections, ending)))
+            .map(|_| scope.spawn(|| share(port, &progress, ending)))
             .collect();
         threads.into_iter().try_for_each(|thread| {
             thread
@@ -28,13 +44,23 @@ fn many(port: u16, connections: u32, ending: Ending) -> io::Result<u64> {
                 .map_err(|_| io::Error::other("a connection panicked"))?
         })
     })?;
-    Ok(connections.into())
+    let end = Instant::now();
+    let [first, third] = progress.marks.map(|mark| mark.into_inner().unwrap_or(end));
+    let ratio = (first - start).as_secs_f64() / (end - third).as_secs_f64();
+    Ok((connections.into(), vec![ratio]))
 }
 
 /// Takes one connection after the other from the common count.
-fn share(port: u16, begun: &AtomicU32, connections: u32, ending: Ending) -> io::Result<()> {
-    while begun.fetch_add(1, Ordering::Relaxed) < connections {
+fn share(port: u16, progress: &Progress, ending: Ending) -> io::Result<()> {
+    let quarter = progress.all / 4;
+    while progress.begun.fetch_add(1, Ordering::Relaxed) < progress.all {
         one(port, ending)?;
+        let done = progress.done.fetch_add(1, Ordering::Relaxed) + 1;
+        for (mark, at) in progress.marks.iter().zip([quarter, 3 * quarter]) {
+            if done == at {
+                mark.get_or_init(Instant::now);
+            }
+        }
     }
     Ok(())
 }
