@@ -17,4 +17,5 @@ pub mod listener;
 mod pipe;
 pub mod proxy_protocol;
 mod relay;
+mod vanish;
 pub mod worker;

@@ -17,7 +17,8 @@ use super::account::{Account, Cause, During, Ending};
 use super::connect::{self, DialError};
 use super::limit::Slot;
 use super::relay::{Relay, Scratch, Side, cause_of};
-use super::worker::{Stage, Worker};
+use super::vanish::{self, Peer};
+use super::worker::{SWEEP, Stage, Worker};
 use super::{admit, proxy_protocol};
 use crate::config::SendProxy;
 use crate::pool::{Choice, Lease, Pool, Request, Seat};
@@ -79,6 +80,8 @@ pub(super) struct Connection {
     /// The server's side has its keepalive: armed by the first sweep, so that a connection shorter
     /// than a second does not pay for it.
     guarded: Cell<bool>,
+    /// A peer owes us an acknowledgement although nothing moves.
+    awaited: Cell<bool>,
     /// Bytes of the client's own came with its PROXY header.
     spoke: Cell<bool>,
     /// The worker's tick at which bytes last moved.
@@ -124,6 +127,7 @@ pub(super) fn spawn(
         to_client: Cell::new(0),
         retries: Cell::new(0),
         guarded: Cell::new(false),
+        awaited: Cell::new(false),
         spoke: Cell::new(false),
         active: Cell::new(worker.tick.get()),
         watched: Cell::new(false),
@@ -485,7 +489,36 @@ impl Connection {
 
     /// Whether the sweep should look at this connection every time.
     pub(super) fn wants_a_look(&self) -> bool {
-        self.watched.get() || !self.guarded.get()
+        self.watched.get() || !self.guarded.get() || self.is_overdue()
+    }
+
+    /// For how long no byte has moved.
+    pub(super) fn silence(&self) -> Duration {
+        SWEEP * self.worker.tick.get().wrapping_sub(self.active.get())
+    }
+
+    /// Whether it is time to ask what the kernel knows of the peers: once when nothing has moved
+    /// for so long that one of them may have vanished, and seldom from then on.
+    fn is_overdue(&self) -> bool {
+        const AGAIN: u64 = 16;
+        let since = self.silence().checked_sub(vanish::PATIENCE);
+        since.is_some_and(|since| {
+            since.is_zero() || self.awaited.get() && since.as_secs().is_multiple_of(AGAIN)
+        })
+    }
+
+    /// Which peer has vanished while data was on its way to it.
+    fn vanished(&self, client: &TcpStream, server: &TcpStream) -> Option<Cause> {
+        if self.silence() < vanish::PATIENCE {
+            return None;
+        }
+        let [client, server] = [client, server].map(vanish::look);
+        self.awaited.set([client, server].contains(&Peer::Awaited));
+        match (client, server) {
+            (Peer::Gone, _) => Some(Cause::ClientVanished),
+            (_, Peer::Gone) => Some(Cause::ServerVanished),
+            _ => None,
+        }
     }
 
     /// How long the connection may be silent.
@@ -520,7 +553,9 @@ impl Connection {
                 };
                 // A reset first: it can look like an end.
                 failed(Side::Client, client).or_else(|| match server {
-                    Some(server) => failed(Side::Server, server),
+                    Some(server) => {
+                        failed(Side::Server, server).or_else(|| self.vanished(client, server))
+                    }
                     None => self.has_left(client).then_some(Cause::ClientClosed),
                 })
             }

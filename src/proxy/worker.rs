@@ -27,7 +27,7 @@ use crate::health::monitor::Monitors;
 use crate::stats::{Registry, WorkerCounters};
 
 /// How often a worker looks after its connections: idle timeouts, unseen resets, quiet pipes.
-const SWEEP: Duration = Duration::from_secs(1);
+pub(super) const SWEEP: Duration = Duration::from_secs(1);
 
 /// How far the process is on its way down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -238,11 +238,10 @@ impl Worker {
         self.tick.set(now);
         self.counters.sweeps.add(1);
         for (_, connection) in &*self.connections.borrow() {
-            let silent = SWEEP * now.wrapping_sub(connection.active.get());
             // A sweep ends in the middle of a second: only a whole one more is surely enough.
             if connection
                 .idle_timeout()
-                .is_some_and(|timeout| silent > timeout)
+                .is_some_and(|timeout| connection.silence() > timeout)
             {
                 connection.give(Order::EndIdle);
             } else if connection.wants_a_look() {

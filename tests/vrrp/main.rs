@@ -17,6 +17,7 @@ mod harness;
 mod interop;
 mod lab;
 mod peer;
+mod relay;
 mod vip;
 
 use std::process::ExitCode;
@@ -71,6 +72,10 @@ fn main() -> ExitCode {
         test!(NOTHING, behaviour::a_missing_capability_is_named),
         test!(NOTHING, behaviour::neighbours_are_told),
         test!(NOTHING, behaviour::an_address_with_a_label_counts),
+        test!(
+            "/usr/bin/python3",
+            relay::peers_that_vanish_are_found_and_closed_windows_are_kept
+        ),
         test!(NOTHING, vip::an_address_has_a_lease),
         test!(NOTHING, vip::an_address_that_is_renewed_stays),
         test!(NOTHING, vip::releasing_takes_away_what_was_claimed),

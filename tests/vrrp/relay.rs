@@ -1,0 +1,91 @@
+//! What only a network with cables can do to a connection: peers that vanish.
+
+use std::time::{Duration, Instant};
+
+use crate::lab::{Lab, until};
+use crate::peer::Warren;
+
+const LONG: Duration = Duration::from_secs(10);
+/// How long a peer may owe an answer, and a sweep and a bit.
+const VANISHED: Duration = Duration::from_secs(70 + 10);
+
+const CONFIG: &str = "\
+[listen.amqp]
+bind = \"10.9.0.1:5672\"
+pool = \"p\"
+[pool.p]
+check = { type = \"none\" }
+servers = { s = \"10.9.0.2:7000\" }
+";
+
+/// Accepts two connections. The first client is sent something after its cable was pulled out, the
+/// second nothing. Prints how they end, by which second.
+const SERVER: &str = "\
+import socket, threading, time
+s = socket.create_server(('', 7000))
+def serve(c):
+    kind = c.recv(1)
+    if kind == b'S':
+        print('stalls', flush=True)
+        time.sleep(3600)
+    if kind == b'F':
+        time.sleep(3)
+        c.sendall(b'on its way')
+        print('sent', flush=True)
+    try: end = c.recv(1)
+    except OSError as e: end = e
+    print(kind, 'ended:', end, flush=True)
+while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+";
+
+fn client(kind: &str, then: &str) -> String {
+    format!(
+        "import socket, time\nc = socket.create_connection(('10.9.0.1', 5672))\n\
+         c.sendall(b'{kind}')\nprint('connected', flush=True)\n{then}\ntime.sleep(3600)\n"
+    )
+}
+
+/// One client is owed data when its cable is pulled out, one is idle; both are found out. One that
+/// keeps its cable floods a server that does not read, so that all windows are closed: it is kept.
+pub(crate) fn peers_that_vanish_are_found_and_closed_windows_are_kept() {
+    let lab = Lab::new(4);
+    let mut server = lab.host(2).inside("/usr/bin/python3");
+    server.args(["-c", SERVER]);
+    let server = lab.host(2).start(server);
+    let warren = Warren::start(lab.host(1), CONFIG, "");
+    until("it listens", LONG, || {
+        warren.process.log().contains("accepting")
+    });
+    let start = |number: usize, kind: &str, then: &str| {
+        let mut python = lab.host(number).inside("/usr/bin/python3");
+        python.args(["-c", &client(kind, then)]);
+        let client = lab.host(number).start(python);
+        until("connected", LONG, || client.log().contains("connected"));
+        client
+    };
+    let _in_flight = start(3, "F", "");
+    let _idle = start(3, "I", "");
+    let flood = "c.settimeout(2)\ntry:\n while True: c.sendall(bytes(65536))\n\
+                 except TimeoutError: print('closed window', flush=True)";
+    let stalled = start(4, "S", flood);
+    lab.link(3, "down");
+    let pulled = Instant::now();
+    until("the window is closed", LONG, || {
+        stalled.log().contains("closed window")
+    });
+    let ended = |kind: &str| server.log().contains(&format!("b'{kind}' ended:"));
+    until("both ends are noticed", VANISHED, || {
+        ended("F") && ended("I")
+    });
+    println!("  noticed after {:?}", pulled.elapsed());
+    let log = warren.process.log();
+    let vanished = log.matches("ending=client-vanished by=client").count();
+    assert_eq!(vanished, 2, "{log}");
+    assert!(pulled.elapsed() > Duration::from_secs(60), "not too early");
+    until("longer than data may be on its way", VANISHED, || {
+        pulled.elapsed() > Duration::from_secs(95)
+    });
+    let open = warren.status()["connections"]["now"].as_u64();
+    assert_eq!(open, Some(1), "the closed window is kept: {log}");
+    drop(stalled);
+}
