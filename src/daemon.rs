@@ -24,7 +24,7 @@ use election::{Ears, Ended, Voice};
 
 use crate::admin;
 use crate::config::Config;
-use crate::config::limits::{PIPES_PER_WORKER, connections_possible, descriptors_needed};
+use crate::config::limits::{Needs, PIPES_PER_WORKER};
 use crate::health::monitor::{self, Monitors};
 use crate::lifecycle::{Notifier, signals};
 use crate::pool::Pool;
@@ -240,22 +240,15 @@ fn budget(config: &Config) -> Result<(u64, u32), StartError> {
         Ok(()) => hard,
         Err(_) => soft,
     };
-    let workers = config.global.workers;
-    let addresses: usize = config
-        .listeners
-        .iter()
-        .map(|listener| listener.bind.len())
-        .sum();
-    let sockets = addresses * workers;
-    let servers: usize = config.pools.iter().map(|pool| pool.servers.len()).sum();
+    let needs = Needs::of(config);
     let asked = config.global.max_connections;
     let connections = usize::try_from(asked.max(1)).unwrap_or(usize::MAX);
-    let needed = descriptors_needed(connections, sockets, servers, workers) as u64;
+    let needed = needs.descriptors(connections) as u64;
     if needed > limit {
         return Err(StartError::Descriptors { needed, limit });
     }
     let descriptors = usize::try_from(limit).unwrap_or(usize::MAX);
-    let possible = connections_possible(descriptors, sockets, servers, workers);
+    let possible = needs.connections(descriptors);
     let possible = u32::try_from(possible).unwrap_or(u32::MAX);
     Ok((limit, if asked == 0 { possible } else { asked }))
 }

@@ -2,6 +2,8 @@
 
 use ipnet::IpNet;
 
+use super::{CheckKind, Config, Host, Pool, Server};
+
 /// Splice pipes that each worker may hold at once.
 pub const PIPES_PER_WORKER: usize = 32;
 
@@ -11,9 +13,6 @@ const PER_CONNECTION: usize = 2;
 const PER_PIPE: usize = 2;
 /// epoll, eventfd, signal pipe of a worker's runtime, and one spare to accept and close with.
 const PER_WORKER: usize = 4;
-/// The connection of its health check, an older one whose goodbye is not answered yet, and one more
-/// while its name is resolved.
-const PER_SERVER: usize = 3;
 /// Standard streams, the control runtime, the journal, the admin socket and its clients.
 const RESERVE: usize = 64;
 
@@ -41,37 +40,57 @@ pub struct Interface {
     pub addresses: Vec<IpNet>,
 }
 
-/// File descriptors needed for `connections` at once, with `sockets` listening (bound addresses
-/// times workers).
-#[must_use]
-pub fn descriptors_needed(
-    connections: usize,
-    sockets: usize,
-    servers: usize,
-    workers: usize,
-) -> usize {
-    connections
-        .saturating_mul(PER_CONNECTION)
-        .saturating_add(descriptors_besides(sockets, servers, workers))
+/// What a configuration needs descriptors for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// Besides connections.
+    fixed: usize,
 }
 
-/// The most connections that `descriptors` allow; the inverse of [`descriptors_needed`].
-#[must_use]
-pub fn connections_possible(
-    descriptors: usize,
-    sockets: usize,
-    servers: usize,
-    workers: usize,
-) -> usize {
-    descriptors.saturating_sub(descriptors_besides(sockets, servers, workers)) / PER_CONNECTION
+impl Needs {
+    /// Of a configuration whose workers are counted.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let addresses = config.listeners.iter().map(|one| one.bind.len());
+        let servers = config.pools.iter().map(for_servers);
+        Self::counted(addresses.sum(), servers.sum(), config.global.workers)
+    }
+
+    fn counted(addresses: usize, servers: usize, workers: usize) -> Self {
+        let per_worker = PER_WORKER + PIPES_PER_WORKER * PER_PIPE;
+        let fixed = RESERVE
+            .saturating_add(addresses.saturating_mul(workers))
+            .saturating_add(servers)
+            .saturating_add(workers.saturating_mul(per_worker));
+        Self { fixed }
+    }
+
+    /// File descriptors needed for so many connections at once.
+    #[must_use]
+    pub fn descriptors(self, connections: usize) -> usize {
+        connections
+            .saturating_mul(PER_CONNECTION)
+            .saturating_add(self.fixed)
+    }
+
+    /// The most connections that `descriptors` allow; the inverse of [`Needs::descriptors`].
+    #[must_use]
+    pub fn connections(self, descriptors: usize) -> usize {
+        descriptors.saturating_sub(self.fixed) / PER_CONNECTION
+    }
 }
 
-fn descriptors_besides(sockets: usize, servers: usize, workers: usize) -> usize {
-    let per_worker = PER_WORKER + PIPES_PER_WORKER * PER_PIPE;
-    RESERVE
-        .saturating_add(sockets)
-        .saturating_add(servers.saturating_mul(PER_SERVER))
-        .saturating_add(workers.saturating_mul(per_worker))
+/// The connections of a pool's health checks, and one more while a name is resolved.
+fn for_servers(pool: &Pool) -> usize {
+    let per_check = match pool.check.kind {
+        CheckKind::None => 0,
+        CheckKind::Tcp | CheckKind::Http { .. } => 1,
+        // And an older one whose goodbye is not answered yet.
+        CheckKind::Amqp { .. } => 2,
+    };
+    let named = |server: &&Server| matches!(server.address.host, Host::Name(_));
+    let names = pool.servers.iter().filter(named).count();
+    pool.servers.len() * per_check + names
 }
 
 #[cfg(test)]
@@ -81,29 +100,28 @@ mod tests {
 
     #[test]
     fn an_example_by_hand() {
-        // 1000 connections, 2 workers on one address, 3 servers.
-        assert_eq!(
-            descriptors_needed(1000, 2, 3, 2),
-            2000 + 64 + 2 + 3 * 3 + 2 * (4 + 64)
-        );
+        // 1000 connections, 2 workers on one address, 3 servers with a tcp check.
+        let needs = Needs::counted(1, 3, 2);
+        assert_eq!(needs.descriptors(1000), 2000 + 64 + 2 + 3 + 2 * (4 + 64));
     }
 
     proptest! {
         #[test]
         fn the_inverse_is_exact(
-            connections in 0usize..1 << 40, sockets in 0usize..1000,
+            connections in 0usize..1 << 40, addresses in 0usize..1000,
             servers in 0usize..20_000, workers in 0usize..256,
         ) {
-            let needed = descriptors_needed(connections, sockets, servers, workers);
-            prop_assert_eq!(connections_possible(needed, sockets, servers, workers), connections);
-            let possible = connections_possible(needed + 1, sockets, servers, workers);
-            prop_assert_eq!(possible, connections);
+            let needs = Needs::counted(addresses, servers, workers);
+            let needed = needs.descriptors(connections);
+            prop_assert_eq!(needs.connections(needed), connections);
+            prop_assert_eq!(needs.connections(needed + 1), connections);
         }
 
         #[test]
         fn nothing_overflows(a: usize, b: usize, c: usize, d: usize) {
-            let needed = descriptors_needed(a, b, c, d);
-            prop_assert!(connections_possible(needed, b, c, d) <= needed);
+            let needs = Needs::counted(b, c, d);
+            let needed = needs.descriptors(a);
+            prop_assert!(needs.connections(needed) <= needed);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Whether a peer has gone without a word while it owes us an acknowledgement.
 //!
-//! Keepalive finds a peer that vanished from an idle connection, but does not ask while data waits to
-//! be acknowledged: there the kernel goes on for a quarter of an hour (`tcp_retries2`, tcp(7)).
-//! TCP_USER_TIMEOUT would end that sooner, and with it every peer whose window is closed although it
-//! answers, as a broker's is during an alarm. So the kernel is asked what it knows (TCP_INFO), of
-//! connections on which nothing has moved for a while.
+//! Keepalive finds a peer that vanished from an idle connection, but does not ask while data waits
+//! to be acknowledged: there the kernel goes on for a quarter of an hour (`tcp_retries2`, tcp(7)).
+//! TCP_USER_TIMEOUT would end that sooner, and with it every peer whose window is closed although
+//! it answers, as a broker's is during an alarm. So the kernel is asked what it knows (TCP_INFO),
+//! of connections on which nothing has moved for a while.
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use super::{MOST_CONNECTIONS, names};
 use crate::config::error::{Problem, Problems};
 use crate::config::file::File;
 use crate::config::file::read::{Given, Key};
-use crate::config::limits::{Surroundings, connections_possible, descriptors_needed};
+use crate::config::limits::{Needs, Surroundings};
 use crate::config::{Config, Host};
 
 /// Checks what needs more than one table.
@@ -117,26 +117,19 @@ fn warn_of_unused_pools(file: &File, problems: &mut Problems) {
 struct Budget {
     descriptors: usize,
     is_daemon: bool,
-    sockets: usize,
-    servers: usize,
-    workers: usize,
+    needs: Needs,
     possible: usize,
 }
 
 impl Budget {
     fn of(config: &Config, surroundings: &Surroundings) -> Self {
         let descriptors = surroundings.descriptors;
-        let workers = config.global.workers;
-        let addresses: usize = config.listeners.iter().map(|one| one.bind.len()).sum();
-        let sockets = addresses.saturating_mul(workers);
-        let servers = config.pools.iter().map(|pool| pool.servers.len()).sum();
+        let needs = Needs::of(config);
         Self {
             descriptors,
             is_daemon: surroundings.is_daemon,
-            sockets,
-            servers,
-            workers,
-            possible: connections_possible(descriptors, sockets, servers, workers),
+            needs,
+            possible: needs.connections(descriptors),
         }
     }
 
@@ -186,7 +179,7 @@ impl Budget {
     }
 
     fn explain(&self, connections: usize) -> String {
-        let needed = descriptors_needed(connections, self.sockets, self.servers, self.workers);
+        let needed = self.needs.descriptors(connections);
         let limit = self.descriptors;
         match self.is_daemon {
             true => format!(
