@@ -55,6 +55,12 @@ impl Server {
     }
 }
 
+impl std::os::fd::AsFd for Server {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
 /// A stream on which nothing blocks for ever.
 fn patient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(SOON)).unwrap();

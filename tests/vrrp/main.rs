@@ -76,6 +76,10 @@ fn main() -> ExitCode {
             "/usr/bin/python3",
             relay::peers_that_vanish_are_found_and_closed_windows_are_kept
         ),
+        test!(
+            "/usr/bin/python3",
+            relay::without_a_source_port_the_client_goes_elsewhere
+        ),
         test!(NOTHING, vip::an_address_has_a_lease),
         test!(NOTHING, vip::an_address_that_is_renewed_stays),
         test!(NOTHING, vip::releasing_takes_away_what_was_claimed),

@@ -89,3 +89,48 @@ pub(crate) fn peers_that_vanish_are_found_and_closed_windows_are_kept() {
     assert_eq!(open, Some(1), "the closed window is kept: {log}");
     drop(stalled);
 }
+
+/// All but a few source ports are taken away from the host; each server has a whole set of them, so
+/// that a client for whom there is no port to the one goes to the other.
+pub(crate) fn without_a_source_port_the_client_goes_elsewhere() {
+    let lab = Lab::new(3);
+    let echo = "import socket, threading\n\
+                def serve(port):\n s = socket.create_server(('', port))\n kept = []\n \
+                while True:\n  c = s.accept()[0]\n  c.sendall(b'%d' % port)\n  kept.append(c)\n\
+                for port in (7000, 7001):\n threading.Thread(target=serve, args=(port,)).start()";
+    let mut server = lab.host(2).inside("/usr/bin/python3");
+    server.args(["-c", echo]);
+    let server = lab.host(2).start(server);
+    let mut shell = lab.host(1).inside("sh");
+    let ports = "echo 50000 50009 > /proc/sys/net/ipv4/ip_local_port_range";
+    assert!(shell.args(["-c", ports]).status().unwrap().success());
+    let config = CONFIG.replace(
+        "servers = { s = \"10.9.0.2:7000\" }",
+        "balance = \"first\"\nretries = 1\n\
+         servers = { a = \"10.9.0.2:7000\", b = \"10.9.0.2:7001\" }",
+    );
+    let warren = Warren::start(lab.host(1), &config, "");
+    until("it listens", LONG, || {
+        warren.process.log().contains("accepting")
+    });
+    let clients = "import socket, time\nkept, heard = [], []\n\
+                   for _ in range(22):\n c = socket.create_connection(('10.9.0.1', 5672))\n \
+                   kept.append(c)\n try: heard.append(c.recv(9).decode())\n \
+                   except OSError: heard.append('reset')\n\
+                   print(*[heard.count(x) for x in ('7000', '7001', 'reset')], flush=True)\n";
+    let mut python = lab.host(3).inside("/usr/bin/python3");
+    python.args(["-c", clients]);
+    let mut clients = lab.host(3).start(python);
+    clients.wait(Duration::from_secs(60));
+    assert_eq!(clients.log().trim(), "10 10 2", "{}", warren.process.log());
+    let log = warren.process.log();
+    assert_eq!(
+        log.matches("ending=connect-failed by=us").count(),
+        2,
+        "{log}"
+    );
+    drop(server);
+    until("nothing is left", LONG, || {
+        warren.status()["connections"]["now"] == 0
+    });
+}
