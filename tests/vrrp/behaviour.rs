@@ -478,11 +478,8 @@ pub(crate) fn neighbours_are_told() {
     std::thread::sleep(Duration::from_millis(5_500));
     let times = |filter: &str| -> Vec<f64> {
         let lines = lab.captured(filter, &["frame.time_relative"]);
-        let times: Vec<f64> = lines.iter().map(|line| line.parse().unwrap()).collect();
-        times
-            .iter()
-            .map(|time| (time - times[0]) * 1000.0)
-            .collect()
+        let times = lines.iter().map(|line| line.parse::<f64>().unwrap());
+        times.map(|time| time * 1000.0).collect()
     };
     let due = [0.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_000.0, 5_000.0];
     for filter in [
@@ -493,8 +490,11 @@ pub(crate) fn neighbours_are_told() {
     ] {
         let told = times(filter);
         assert_eq!(told.len(), due.len(), "{filter}: {told:?}");
-        for (told, due) in told.iter().zip(due) {
-            assert!((due - 5.0..due + 100.0).contains(told), "{told} for {due}");
+        // None comes before its time, but any may be late, also the first.
+        let late = || told.iter().zip(due).map(|(told, due)| told - due);
+        let begun = late().fold(f64::INFINITY, f64::min);
+        for late in late() {
+            assert!(late - begun < 100.0, "{told:?}");
         }
     }
     four.stop();
