@@ -488,6 +488,8 @@ pub(crate) fn neighbours_are_told() {
         "icmpv6.type == 136 and icmpv6.nd.na.target_address == 2001:db8::100 and \
          icmpv6.nd.na.flag.o == 1 and icmpv6.nd.na.flag.s == 0 and ipv6.dst == ff02::1",
     ] {
+        // dumpcap writes what it has now and then.
+        until("captured", LONG, || times(filter).len() >= due.len());
         let told = times(filter);
         assert_eq!(told.len(), due.len(), "{filter}: {told:?}");
         // None comes before its time, but any may be late, also the first.
