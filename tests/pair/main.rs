@@ -128,7 +128,8 @@ async fn with_brokers(lab: &Lab) {
     is_master(lab, 1).await;
     declare().await;
     let traffic = Traffic::start(5672, "pair");
-    traffic.progress(100, LONG).await;
+    let broker = &rabbits.nodes[0];
+    traffic.progress(100, LONG, broker).await;
     for round in 0..rounds {
         for fault in [Fault::Term, Fault::Kill, Fault::Link] {
             let begun = Instant::now();
@@ -139,7 +140,7 @@ async fn with_brokers(lab: &Lab) {
             }
             is_master(lab, 2).await;
             let took = begun.elapsed();
-            let confirmed = traffic.progress(50, LONG).await;
+            let confirmed = traffic.progress(50, LONG, broker).await;
             println!("  {round}, {fault:?}: moved in {took:?}, then 50 confirms in {confirmed:?}");
             match fault {
                 Fault::Link => lab.link(1, "up"),
@@ -149,7 +150,7 @@ async fn with_brokers(lab: &Lab) {
                 }
             }
             is_master(lab, 1).await;
-            traffic.progress(50, LONG).await;
+            traffic.progress(50, LONG, broker).await;
         }
     }
     let Balance {

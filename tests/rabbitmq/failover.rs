@@ -42,7 +42,7 @@ pub(crate) async fn replicated_queues(world: &World) {
     let mirrored = Traffic::start(warren.port, "mirrored.failover");
     let quorum = Traffic::start(warren.port, "quorum.failover");
     for traffic in [&mirrored, &quorum] {
-        traffic.progress(200, SOON).await;
+        traffic.progress(200, SOON, one).await;
     }
     assert_spread(&warren, &names, 2 * CLIENTS).await;
 
@@ -51,7 +51,7 @@ pub(crate) async fn replicated_queues(world: &World) {
     warren.sees("r2", "DOWN", NOTICE_DEAD).await;
     let out = begun.elapsed();
     for traffic in [&mirrored, &quorum] {
-        traffic.progress(200, Duration::from_secs(20)).await;
+        traffic.progress(200, Duration::from_secs(20), one).await;
     }
     assert_eq!(warren.open("r2"), 0, "connections of a dead server");
     assert_spread(&warren, &["r1", "r3"], 2 * CLIENTS).await;
@@ -75,7 +75,7 @@ pub(crate) async fn replicated_queues(world: &World) {
         "as the broker sees it"
     );
     for traffic in [&mirrored, &quorum] {
-        traffic.progress(200, Duration::from_secs(20)).await;
+        traffic.progress(200, Duration::from_secs(20), one).await;
     }
 
     println!("  the killed node was out of rotation after {out:?}");

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lapin::options::{BasicAckOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Confirmation, Connection};
 use tokio::task::JoinHandle;
 
 use crate::client::{connect, consume, next};
-use crate::wait::until;
+use crate::rabbit::Node;
 
 /// A client that hears nothing for this long connects anew.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,6 +41,10 @@ struct Ledger {
     confirmed: Mutex<BTreeSet<u64>>,
     /// How often each message was delivered.
     consumed: Mutex<BTreeMap<u64, u32>>,
+    /// What clients gave up for, and when: what a test that hangs is looked into with.
+    failures: Mutex<Vec<(Instant, &'static str, lapin::Error)>>,
+    /// The last answer to a publisher that was not a confirm.
+    refused: Mutex<Option<Confirmation>>,
 }
 
 /// What became of the messages.
@@ -65,6 +69,8 @@ impl Traffic {
             consuming: AtomicBool::new(true),
             confirmed: Mutex::default(),
             consumed: Mutex::default(),
+            failures: Mutex::default(),
+            refused: Mutex::default(),
         });
         let publisher = |_| tokio::spawn(publish(Arc::clone(&ledger)));
         let consumer = |_| tokio::spawn(acknowledge(Arc::clone(&ledger)));
@@ -75,12 +81,30 @@ impl Traffic {
         }
     }
 
-    /// Waits until `count` more messages are confirmed and says how long that took.
-    pub(crate) async fn progress(&self, count: usize, limit: Duration) -> Duration {
+    /// Waits until `count` more messages are confirmed, and says how long that took. `broker` is
+    /// asked about its queues when that takes longer than `limit`.
+    ///
+    /// # Panics
+    ///
+    /// Then, with all that is known.
+    pub(crate) async fn progress(&self, count: usize, limit: Duration, broker: &Node) -> Duration {
+        let begun = Instant::now();
         let goal = self.ledger.confirmed() + count;
-        let what = format!("{count} more confirms on {}", self.ledger.queue);
-        let reached = async || (self.ledger.confirmed() >= goal).then_some(());
-        until(&what, limit, reached).await.1
+        while self.ledger.confirmed() < goal {
+            if begun.elapsed() > limit {
+                let question = "list_queues name state leader members online";
+                let words: Vec<_> = question.split(' ').collect();
+                panic!(
+                    "not within {limit:?}: {count} more confirms on {}, {} missing; {}; {:?}",
+                    self.ledger.queue,
+                    goal - self.ledger.confirmed(),
+                    self.ledger.complaints(),
+                    broker.try_tool("rabbitmqctl", &words).await,
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        begun.elapsed()
     }
 
     /// Ends publishing, lets the consumers finish, and counts.
@@ -126,6 +150,21 @@ impl Ledger {
             .count()
     }
 
+    fn failed(&self, who: &'static str, error: lapin::Error) {
+        let mut failures = self.failures.lock().expect("not poisoned");
+        failures.push((Instant::now(), who, error));
+    }
+
+    fn complaints(&self) -> String {
+        let failures = self.failures.lock().expect("not poisoned");
+        let line = |(when, who, error): &(Instant, &str, lapin::Error)| {
+            format!("{:?} ago a {who}: {error}", when.elapsed())
+        };
+        let lines: Vec<_> = failures.iter().map(line).collect();
+        let refused = self.refused.lock().expect("not poisoned");
+        format!("{}; {:?}", lines.join("; "), *refused)
+    }
+
     async fn connect(&self) -> lapin::Result<Connection> {
         patiently(connect(self.port, "heartbeat=5", &self.queue)).await
     }
@@ -133,7 +172,8 @@ impl Ledger {
 
 async fn publish(ledger: Arc<Ledger>) {
     while ledger.publishing.load(Ordering::Relaxed) {
-        if publish_on_one_connection(&ledger).await.is_err() {
+        if let Err(error) = publish_on_one_connection(&ledger).await {
+            ledger.failed("publisher", error);
             tokio::time::sleep(RECONNECT).await;
         }
     }
@@ -163,12 +203,12 @@ async fn publish_on_one_connection(ledger: &Ledger) -> lapin::Result<()> {
             pending.push((number, patiently(sent).await?));
         }
         for (number, confirm) in pending {
-            if patiently(confirm).await? == Confirmation::Ack(None) {
-                ledger
-                    .confirmed
-                    .lock()
-                    .expect("not poisoned")
-                    .insert(number);
+            let answer = patiently(confirm).await?;
+            if answer == Confirmation::Ack(None) {
+                let mut confirmed = ledger.confirmed.lock().expect("not poisoned");
+                confirmed.insert(number);
+            } else {
+                *ledger.refused.lock().expect("not poisoned") = Some(answer);
             }
         }
         tokio::time::sleep(PAUSE).await;
@@ -178,7 +218,8 @@ async fn publish_on_one_connection(ledger: &Ledger) -> lapin::Result<()> {
 
 async fn acknowledge(ledger: Arc<Ledger>) {
     while ledger.consuming.load(Ordering::Relaxed) {
-        if acknowledge_on_one_connection(&ledger).await.is_err() {
+        if let Err(error) = acknowledge_on_one_connection(&ledger).await {
+            ledger.failed("consumer", error);
             tokio::time::sleep(RECONNECT).await;
         }
     }

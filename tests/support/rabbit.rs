@@ -101,8 +101,12 @@ impl Rabbits {
             node.serving().await;
         }
         if together != Together::Apart {
+            // Each for itself: a quorum queue gets members on the nodes that the one on which it is
+            // declared knows to be running, and one with two of them does not survive the third.
             let count = rabbits.nodes.len().to_string();
-            rabbits.nodes[0].ctl(&["await_online_nodes", &count]).await;
+            for node in &rabbits.nodes {
+                node.ctl(&["await_online_nodes", &count]).await;
+            }
         }
         rabbits
     }
