@@ -117,7 +117,7 @@ pub fn start(
     sockets: Vec<(usize, StdListener)>,
     pipes: usize,
 ) -> io::Result<JoinHandle<()>> {
-    let limits = Arc::clone(&limits.0);
+    let limits = CommonLimits(Arc::clone(&limits.0));
     let runtime = Builder::new_current_thread;
     std::thread::Builder::new()
         .name(format!("worker-{index}"))
@@ -125,9 +125,20 @@ pub fn start(
             let runtime = runtime().enable_all().build_local(LocalOptions::default());
             let runtime =
                 runtime.expect("a runtime needs an epoll descriptor, which the budget has");
-            let worker = Rc::new(Worker::new(index, &shared, limits, pipes));
-            runtime.block_on(worker.run(shared.signal, sockets));
+            runtime.block_on(run(index, shared, &limits, sockets, pipes));
         })
+}
+
+/// The life of a worker as in [`start`], on the local runtime of this thread.
+pub async fn run(
+    index: usize,
+    shared: Shared,
+    limits: &CommonLimits,
+    sockets: Vec<(usize, StdListener)>,
+    pipes: usize,
+) {
+    let worker = Rc::new(Worker::new(index, &shared, Arc::clone(&limits.0), pipes));
+    worker.run(shared.signal, sockets).await;
 }
 
 impl Worker {
