@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
+use crate::network::Scene;
 use crate::process::Guarded;
 
 /// A balancer with one set of settings.
@@ -39,8 +40,8 @@ pub(crate) struct Programs {
 pub(crate) struct Balancer {
     /// None: no balancer.
     process: Option<Guarded>,
-    /// Where it listens on loopback.
-    pub(crate) port: u16,
+    /// Where clients reach it, or the server if there is no balancer.
+    pub(crate) address: SocketAddr,
 }
 
 const START_LIMIT: Duration = Duration::from_secs(5);
@@ -62,10 +63,10 @@ impl Contender {
     /// The configuration file. All: one thread, no line per connection, no health check, no
     /// admin socket. HAProxy is not asked for TCP keepalive, which warren always sets: the
     /// difference is in HAProxy's favour.
-    fn configuration(self, port: u16, server: u16, connections_max: u32) -> String {
+    fn configuration(self, bind: SocketAddr, server: SocketAddr, connections_max: u32) -> String {
         let splice = match self {
-            Self::Warren => return warren(port, server),
-            Self::Nginx => return nginx(port, server, connections_max),
+            Self::Warren => return warren(bind, server),
+            Self::Nginx => return nginx(bind, server, connections_max),
             Self::Haproxy | Self::Direct => "",
             Self::HaproxySplice => "    option splice-request\n    option splice-response\n",
         };
@@ -79,14 +80,14 @@ defaults
     timeout client 1h
     timeout server 1h
 {splice}listen compare
-    bind 127.0.0.1:{port}
-    server one 127.0.0.1:{server}
+    bind {bind}
+    server one {server}
 "
         )
     }
 }
 
-fn warren(port: u16, server: u16) -> String {
+fn warren(bind: SocketAddr, server: SocketAddr) -> String {
     format!(
         "[global]
 workers = 1
@@ -95,18 +96,18 @@ connections = false
 [admin]
 socket = \"\"
 [listen.compare]
-bind = \"127.0.0.1:{port}\"
+bind = \"{bind}\"
 pool = \"one\"
 [pool.one.check]
 type = \"none\"
 [pool.one.servers]
-one = \"127.0.0.1:{server}\"
+one = \"{server}\"
 "
     )
 }
 
 /// One process, which is the worker: the master would only be in the way of the probes.
-fn nginx(port: u16, server: u16, connections_max: u32) -> String {
+fn nginx(bind: SocketAddr, server: SocketAddr, connections_max: u32) -> String {
     let connections = 2 * connections_max;
     format!(
         "load_module {NGINX_STREAM};
@@ -118,8 +119,8 @@ worker_rlimit_nofile {connections};
 events {{ worker_connections {connections}; }}
 stream {{
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        proxy_pass 127.0.0.1:{server};
+        listen {bind} backlog=4096;
+        proxy_pass {server};
         proxy_timeout 1h;
         proxy_half_close on;
     }}
@@ -130,13 +131,16 @@ stream {{
 
 impl Programs {
     /// Asks each program for its version, which also proves that it can be run.
-    pub(crate) fn find(warren: PathBuf) -> Result<Self, Failure> {
+    pub(crate) fn find(warren: PathBuf, haproxy: Option<PathBuf>) -> Result<Self, Failure> {
         // Debian keeps it in a folder that is not on everybody's path.
-        let haproxy = ["/usr/sbin/haproxy", "/usr/bin/haproxy"]
-            .map(PathBuf::from)
-            .into_iter()
-            .find(|path| path.exists())
-            .unwrap_or_else(|| PathBuf::from("haproxy"));
+        let debian = || {
+            ["/usr/sbin/haproxy", "/usr/bin/haproxy"]
+                .map(PathBuf::from)
+                .into_iter()
+                .find(|path| path.exists())
+                .unwrap_or_else(|| PathBuf::from("haproxy"))
+        };
+        let haproxy = haproxy.unwrap_or_else(debian);
         let nginx = [PathBuf::from("/usr/sbin/nginx"), NGINX_STREAM.into()];
         let nginx = nginx
             .iter()
@@ -148,7 +152,11 @@ impl Programs {
                 "--version",
                 "build it, or give its path with --warren",
             )?,
-            version(&haproxy, "-v", "apt-get install haproxy")?,
+            version(
+                &haproxy,
+                "-v",
+                "apt-get install haproxy, or give its path with --haproxy",
+            )?,
             match &nginx {
                 Some(nginx) => version(nginx, "-v", "apt-get install nginx")?,
                 None => "nginx is left out: apt-get install nginx libnginx-mod-stream".to_owned(),
@@ -189,23 +197,26 @@ impl Balancer {
     pub(crate) fn start(
         contender: Contender,
         programs: &Programs,
+        scene: &Scene,
         server: u16,
         connections_max: u32,
     ) -> Result<Self, Failure> {
         if contender == Contender::Direct {
             return Ok(Self {
                 process: None,
-                port: server,
+                address: SocketAddr::new(scene.server_seen_by_client, server),
             });
         }
+        let server = SocketAddr::new(scene.server_seen_by_balancer, server);
         let doing = || format!("prepare {}", contender.name());
         let port = free_port().map_err(Failure::io(doing()))?;
+        let address = SocketAddr::new(scene.balancer, port);
         // Goes when this function returns: once it listens, the balancer has read its file.
         let folder = tempfile::tempdir().map_err(Failure::io(doing()))?;
         let file = folder.path().join("configuration");
         fs::write(
             &file,
-            contender.configuration(port, server, connections_max),
+            contender.configuration(address, server, connections_max),
         )
         .map_err(Failure::io(doing()))?;
         let said = folder.path().join("output");
@@ -222,10 +233,15 @@ impl Balancer {
             ),
         };
         arguments.push(file.into());
-        let mut process = Guarded::start(program.as_os_str(), &arguments, &output)?;
-        if listens(&mut process, port) {
+        let mut process = Guarded::start(
+            program.as_os_str(),
+            &arguments,
+            &output,
+            scene.balancer_namespace(),
+        )?;
+        if listens(&mut process, address) {
             let process = Some(process);
-            return Ok(Self { process, port });
+            return Ok(Self { process, address });
         }
         Err(Failure::NotListening {
             name: contender.name(),
@@ -245,10 +261,10 @@ fn free_port() -> std::io::Result<u16> {
         .port())
 }
 
-fn listens(process: &mut Guarded, port: u16) -> bool {
+fn listens(process: &mut Guarded, address: SocketAddr) -> bool {
     let deadline = Instant::now() + START_LIMIT;
     while Instant::now() < deadline && !process.has_ended() {
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        if TcpStream::connect(address).is_ok() {
             return true;
         }
         sleep(START_STEP);

@@ -31,6 +31,9 @@ pub(crate) enum Failure {
     /// A client or server could not do its work.
     #[error("load generator: {0}")]
     Load(#[source] io::Error),
+    /// The scene of three namespaces cannot be built here.
+    #[error("{doing}: {said} (--loopback does without namespaces, and without root)")]
+    Namespaces { doing: String, said: String },
     /// strace could not attach or wrote something unknown.
     #[error("strace: {0}")]
     Strace(String),

@@ -17,7 +17,7 @@ mod idle;
 mod short;
 
 use std::io::{self, BufRead, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::process::{Side, prepare};
@@ -26,25 +26,29 @@ use crate::rows::{Ending, Settings, Traffic};
 /// What a load generator process does. Fields are its command line.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Load {
-    EchoServer,
-    SinkServer,
+    EchoServer {
+        at: IpAddr,
+    },
+    SinkServer {
+        at: IpAddr,
+    },
     Echo {
-        port: u16,
+        to: SocketAddr,
         connections: u32,
         bytes: usize,
         milliseconds: u64,
     },
     Bulk {
-        port: u16,
+        to: SocketAddr,
         streams: u32,
         bytes: u64,
     },
     Idle {
-        port: u16,
+        to: SocketAddr,
         connections: u32,
     },
     Short {
-        port: u16,
+        to: SocketAddr,
         connections: u32,
         ending: Ending,
     },
@@ -54,17 +58,17 @@ pub(crate) enum Load {
 const STALL: Duration = Duration::from_secs(10);
 const BACKLOG: i32 = 4096;
 
-/// The command line of the server for this traffic.
-pub(crate) fn server(traffic: Traffic) -> Vec<String> {
+/// The command line of the server for this traffic, on an address of its own.
+pub(crate) fn server(traffic: Traffic, at: IpAddr) -> Vec<String> {
     let role = match traffic {
         Traffic::Bulk { .. } => "sink-server",
         Traffic::Echo { .. } | Traffic::Idle { .. } | Traffic::Short { .. } => "echo-server",
     };
-    vec![role.to_owned()]
+    vec![role.to_owned(), at.to_string()]
 }
 
 /// The command line of the client for this traffic, through the balancer at `port`.
-pub(crate) fn client(traffic: Traffic, port: u16, settings: &Settings) -> Vec<String> {
+pub(crate) fn client(traffic: Traffic, to: SocketAddr, settings: &Settings) -> Vec<String> {
     let (role, numbers) = match traffic {
         Traffic::Echo { connections, bytes } => (
             "echo",
@@ -91,7 +95,7 @@ pub(crate) fn client(traffic: Traffic, port: u16, settings: &Settings) -> Vec<St
             ],
         ),
     };
-    [role.to_owned(), port.to_string()]
+    [role.to_owned(), to.to_string()]
         .into_iter()
         .chain(numbers)
         .collect()
@@ -102,38 +106,29 @@ impl Load {
     pub(crate) fn run(&self) -> io::Result<()> {
         prepare(Side::Load).map_err(io::Error::other)?;
         match *self {
-            Self::EchoServer => echo::serve(&listen()?),
-            Self::SinkServer => bulk::serve(&listen()?),
+            Self::EchoServer { at } => echo::serve(&listen(at)?),
+            Self::SinkServer { at } => bulk::serve(&listen(at)?),
             Self::Echo {
-                port,
+                to,
                 connections,
                 bytes,
                 milliseconds,
-            } => echo::run(
-                port,
-                connections,
-                bytes,
-                Duration::from_millis(milliseconds),
-            ),
-            Self::Bulk {
-                port,
-                streams,
-                bytes,
-            } => bulk::run(port, streams, bytes),
-            Self::Idle { port, connections } => idle::run(port, connections),
+            } => echo::run(to, connections, bytes, Duration::from_millis(milliseconds)),
+            Self::Bulk { to, streams, bytes } => bulk::run(to, streams, bytes),
+            Self::Idle { to, connections } => idle::run(to, connections),
             Self::Short {
-                port,
+                to,
                 connections,
                 ending,
-            } => short::run(port, connections, ending),
+            } => short::run(to, connections, ending),
         }
     }
 }
 
 /// A listener on a free port, with a backlog that a burst of connections fits into. Says the port.
-fn listen() -> io::Result<TcpListener> {
+fn listen(at: IpAddr) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.bind(&SocketAddr::new(at, 0).into())?;
     socket.set_tcp_nodelay(true)?;
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from(socket);
@@ -141,8 +136,8 @@ fn listen() -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-fn connect(port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), STALL)?;
+fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&to, STALL)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(STALL))?;
     stream.set_write_timeout(Some(STALL))?;

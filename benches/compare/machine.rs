@@ -89,16 +89,24 @@ pub(crate) fn busy_nanoseconds() -> Result<u64, Failure> {
 
 /// Proportional set size of the process in bytes: its own pages and its share of shared ones.
 pub(crate) fn memory_bytes(pid: u32) -> Result<u64, Failure> {
-    let path = PathBuf::from(format!("/proc/{pid}/smaps_rollup"));
+    kilobytes(PathBuf::from(format!("/proc/{pid}/smaps_rollup")), "Pss")
+}
+
+/// The value of the line `name: N kB`, in bytes.
+fn kilobytes(path: PathBuf, name: &'static str) -> Result<u64, Failure> {
     read(&path)?
         .lines()
-        .find_map(|line| line.strip_prefix("Pss:"))
-        .and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .filter_map(|line| line.split_once(':'))
+        .find(|(label, _)| *label == name)
+        .and_then(|(_, value)| value.trim().strip_suffix(" kB")?.parse::<u64>().ok())
         .map(|kib| kib * 1024)
-        .ok_or(Failure::Proc {
-            path,
-            wanted: "Pss",
-        })
+        .ok_or(Failure::Proc { path, wanted: name })
+}
+
+/// Memory that the kernel has handed out in small pieces, to whomever, in bytes: sockets and what
+/// hangs on them are there (`Slab` in proc_meminfo(5)).
+pub(crate) fn slab_bytes() -> Result<u64, Failure> {
+    kilobytes(PathBuf::from("/proc/meminfo"), "Slab")
 }
 
 /// Raises the soft descriptor limit as far as it goes and refuses if that is not enough.

@@ -1,13 +1,15 @@
-//! warren against Debian's HAProxy on loopback: CPU, throughput, memory, system calls.
+//! warren against Debian's HAProxy and nginx: CPU, throughput, latency, memory, system calls.
 //!
 //! ```text
 //! cargo bench --bench compare -- --quick
 //! ```
 //!
-//! Every measurement starts four processes of its own: a server, a balancer with one thread, a
-//! client, and this program, which reads what the kernel says about the balancer alone. Client and
-//! server are this binary again (`load`), so their CPU time never mixes with the balancer's; they
-//! run on other CPUs, too. With two CPUs it is therefore often they who limit a rate.
+//! Client, balancer and server are in three network namespaces joined by veth, or, with
+//! `--loopback`, all on one loopback interface. Every measurement starts four processes of its own:
+//! a server, a balancer with one thread, a client, and this program, which reads what the kernel
+//! says about the balancer alone. Client and server are this binary again (`load`), so their CPU
+//! time never mixes with the balancer's; they run on other CPUs, too. With two CPUs it is therefore
+//! often they who limit a rate.
 //!
 //! ```text
 //! rows (what is measured) -> measure (one row, one balancer, once) -> report (medians, ratios)
@@ -23,6 +25,7 @@ mod load;
 mod machine;
 mod measure;
 mod network;
+mod plot;
 mod process;
 mod report;
 mod rows;
@@ -38,10 +41,11 @@ use balancer::Programs;
 use failure::Failure;
 use load::Load;
 use machine::Machine;
+use network::Scene;
 use process::launch;
 use rows::{Row, Settings};
 
-/// Compare warren with HAProxy on loopback
+/// Compare warren with HAProxy and nginx
 #[derive(Debug, Parser)]
 #[command(name = "compare", disable_help_subcommand = true)]
 struct Arguments {
@@ -60,6 +64,12 @@ struct Arguments {
     /// Write every value, medians and ratios to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Everything on one loopback interface, which needs no root, instead of three namespaces
+    #[arg(long)]
+    loopback: bool,
+    /// Draw the ratios to a file, as SVG
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Measure this binary of warren instead of the one that cargo built
     #[arg(
         long,
@@ -68,6 +78,9 @@ struct Arguments {
         hide_default_value = true
     )]
     warren: PathBuf,
+    /// Compare with this binary of HAProxy instead of Debian's
+    #[arg(long, value_name = "PATH")]
+    haproxy: Option<PathBuf>,
     /// `cargo bench` passes this to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -81,6 +94,9 @@ enum Role {
     /// Be a client or a server
     #[command(subcommand, hide = true)]
     Load(Load),
+    /// Keep a network namespace
+    #[command(hide = true)]
+    Keep,
     /// Become another program that dies with the benchmark
     #[command(hide = true)]
     Launch { command: Vec<std::ffi::OsString> },
@@ -91,6 +107,7 @@ fn main() -> ExitCode {
     let result = match &arguments.role {
         None => compare(&arguments),
         Some(Role::Load(role)) => role.run().map_err(Failure::Load),
+        Some(Role::Keep) => network::keep(),
         Some(Role::Launch { command }) => launch(command),
     };
     match result {
@@ -106,12 +123,20 @@ fn compare(arguments: &Arguments) -> Result<(), Failure> {
     let rows = rows::select(&arguments.only, arguments.strace)?;
     let settings = Settings::new(arguments.quick, arguments.rounds);
     machine::allow_descriptors(rows.iter().map(Row::descriptors).max().unwrap_or(0))?;
-    let programs = Programs::find(arguments.warren.clone())?;
-    let machine = Machine::read(&programs, network::isolate()?)?;
-    let results = measure::all(&rows, &settings, &programs)?;
+    let programs = Programs::find(arguments.warren.clone(), arguments.haproxy.clone())?;
+    let scene = if arguments.loopback {
+        Scene::loopback()?
+    } else {
+        Scene::namespaces()?
+    };
+    let machine = Machine::read(&programs, scene.description.clone())?;
+    let results = measure::all(&rows, &settings, &programs, &scene)?;
     report::print(&machine, &settings, &results);
-    match &arguments.json {
-        Some(path) => report::write_json(path, &machine, &settings, &results),
-        None => Ok(()),
+    if let Some(path) = &arguments.json {
+        report::write_json(path, &machine, &settings, &results)?;
     }
+    if let Some(path) = &arguments.plot {
+        plot::write(path, &results)?;
+    }
+    Ok(())
 }

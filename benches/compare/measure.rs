@@ -7,6 +7,7 @@ use crate::balancer::{Balancer, Contender, Programs};
 use crate::failure::Failure;
 use crate::load;
 use crate::machine;
+use crate::network::Scene;
 use crate::process::Worker;
 use crate::rows::{Probe, Row, Settings, Traffic};
 use crate::strace::{Counts, Strace};
@@ -40,11 +41,15 @@ struct Done {
 /// The balancer closes connections and frees memory a moment after the client is done.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// How long an idle balancer is looked at.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// Measures every row, round by round, and tells how far it is on stderr.
 pub(crate) fn all(
     rows: &[Row],
     settings: &Settings,
     programs: &Programs,
+    scene: &Scene,
 ) -> Result<Vec<Measured>, Failure> {
     rows.iter()
         .map(|row| {
@@ -57,7 +62,7 @@ pub(crate) fn all(
                     order.reverse();
                 }
                 for index in order {
-                    let sample = once(row, contenders[index], settings, programs)?;
+                    let sample = once(row, contenders[index], settings, programs, scene)?;
                     progress(row, round, settings.rounds, contenders[index], &sample);
                     samples[index].push(sample);
                 }
@@ -92,11 +97,15 @@ fn once(
     contender: Contender,
     settings: &Settings,
     programs: &Programs,
+    scene: &Scene,
 ) -> Result<Sample, Failure> {
-    let mut server = Worker::start(&load::server(row.traffic))?;
+    let role = load::server(row.traffic, scene.server);
+    let mut server = Worker::load(&role, scene.server_namespace())?;
     let port = server.hear()?.parse().map_err(|_| server.early())?;
-    let balancer = Balancer::start(contender, programs, port, row.connections_max())?;
-    let mut client = Worker::start(&load::client(row.traffic, balancer.port, settings))?;
+    let balancer = Balancer::start(contender, programs, scene, port, row.connections_max())?;
+    let role = load::client(row.traffic, balancer.address, settings);
+    // The client's namespace is ours.
+    let mut client = Worker::load(&role, None)?;
     client.hear()?;
     sleep(SETTLE);
     let sample = probe(row, balancer.pid(), &mut client)?;
@@ -106,11 +115,8 @@ fn once(
 
 fn probe(row: &Row, pid: Option<u32>, client: &mut Worker) -> Result<Sample, Failure> {
     let cpu = || pid.map_or(Ok(0), machine::cpu_nanoseconds);
-    let (probe, pid) = match (row.probe, pid) {
-        (probe, Some(pid)) => (probe, pid),
-        (_, None) => (Probe::Cpu, 0),
-    };
-    match probe {
+    let memory = || pid.map_or(Ok(0), machine::memory_bytes);
+    match row.probe {
         Probe::Cpu => {
             let before = (cpu()?, machine::busy_nanoseconds()?);
             let done = traffic(client)?;
@@ -123,18 +129,23 @@ fn probe(row: &Row, pid: Option<u32>, client: &mut Worker) -> Result<Sample, Fai
             })
         }
         Probe::Memory => {
-            let before = machine::memory_bytes(pid)?;
+            let before = (memory()?, machine::slab_bytes()?);
             let done = traffic(client)?;
-            let grown = machine::memory_bytes(pid)?.saturating_sub(before);
+            let grown = memory()?.saturating_sub(before.0);
+            let slab = machine::slab_bytes()?.saturating_sub(before.1);
+            let busy = cpu()?;
+            sleep(IDLE);
+            let idle = (cpu()? - busy) as f64 / 1e3 / IDLE.as_secs_f64();
             Ok(Sample {
-                values: vec![per(grown, done.units)],
+                values: vec![per(grown, done.units), per(slab, done.units), idle],
                 calls: Vec::new(),
             })
         }
         Probe::Calls => {
-            let strace = Strace::attach(pid)?;
+            let strace = pid.map(Strace::attach).transpose()?;
             let done = traffic(client)?;
-            Ok(calls_per_unit(&strace.detach()?, &done))
+            let counts = strace.map_or(Ok(Counts::new()), Strace::detach)?;
+            Ok(calls_per_unit(&counts, &done))
         }
     }
 }

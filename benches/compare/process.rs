@@ -5,14 +5,18 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, setns};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 
 use crate::failure::Failure;
+
+/// Tells a child the file of its network namespace.
+const NAMESPACE: &str = "COMPARE_NAMESPACE";
 
 /// A child that is killed when this value goes, and by the kernel when the benchmark itself dies
 /// of anything, Ctrl-C and panics included.
@@ -20,15 +24,16 @@ use crate::failure::Failure;
 pub(crate) struct Guarded(Child);
 
 impl Guarded {
-    /// Starts `program` with both outputs going to `output`.
+    /// Starts `program` in a network namespace, or in ours, with both outputs going to `output`.
     pub(crate) fn start(
         program: &OsStr,
         arguments: &[OsString],
         output: &File,
+        namespace: Option<&Path>,
     ) -> Result<Self, Failure> {
         let doing = || format!("start {}", program.display());
         let copy = || output.try_clone().map_err(Failure::io(doing()));
-        myself()?
+        myself(namespace)?
             .arg("launch")
             .arg("--")
             .arg(program)
@@ -84,7 +89,7 @@ pub(crate) fn launch(command: &[OsString]) -> Result<(), Failure> {
     })
 }
 
-/// A client or server: this binary again, spoken to in lines.
+/// A client, a server or the keeper of a namespace: this binary again, spoken to in lines.
 #[derive(Debug)]
 pub(crate) struct Worker {
     role: String,
@@ -95,10 +100,15 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts `load` with these arguments, the first of which is the role.
-    pub(crate) fn start(arguments: &[String]) -> Result<Self, Failure> {
-        let role = arguments.first().cloned().unwrap_or_default();
-        let mut child = myself()?
-            .arg("load")
+    pub(crate) fn load(arguments: &[String], namespace: Option<&Path>) -> Result<Self, Failure> {
+        let words = [&["load".to_owned()], arguments].concat();
+        Self::start(&words, namespace)
+    }
+
+    /// Starts this binary again, in a network namespace or in ours.
+    pub(crate) fn start(arguments: &[String], namespace: Option<&Path>) -> Result<Self, Failure> {
+        let role = arguments.join(" ");
+        let mut child = myself(namespace)?
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -125,6 +135,10 @@ impl Worker {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Tells the worker to go on.
     pub(crate) fn go(&mut self) -> Result<(), Failure> {
         let told = self.to.as_mut().map(|to| to.write_all(b"go\n"));
@@ -143,7 +157,7 @@ impl Worker {
     /// The worker did not say what it should have.
     pub(crate) fn early(&self) -> Failure {
         Failure::Early {
-            role: format!("load generator {}", self.role),
+            role: self.role.clone(),
         }
     }
 }
@@ -166,6 +180,10 @@ pub(crate) fn prepare(side: Side) -> Result<(), Failure> {
         return Err(Failure::Early {
             role: "benchmark".into(),
         });
+    }
+    if let Some(path) = env::var_os(NAMESPACE) {
+        let namespace = File::open(path).map_err(doing())?;
+        setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| doing()(errno.into()))?;
     }
     keep_to_side(side).map_err(|errno| doing()(errno.into()))
 }
@@ -191,8 +209,11 @@ fn keep_to_side(side: Side) -> nix::Result<()> {
     sched_setaffinity(itself, &cpus)
 }
 
-fn myself() -> Result<Command, Failure> {
-    env::current_exe()
-        .map(Command::new)
-        .map_err(Failure::io("find this program"))
+fn myself(namespace: Option<&Path>) -> Result<Command, Failure> {
+    let program = env::current_exe().map_err(Failure::io("find this program"))?;
+    let mut command = Command::new(program);
+    if let Some(namespace) = namespace {
+        command.env(NAMESPACE, namespace);
+    }
+    Ok(command)
 }

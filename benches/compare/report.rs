@@ -21,9 +21,9 @@ const COLUMNS: [Contender; 5] = [
 ];
 
 /// One metric of one row, over all contenders.
-struct Line<'a> {
-    row: &'a Measured,
-    metric: Metric,
+pub(crate) struct Line<'a> {
+    pub(crate) row: &'a Measured,
+    pub(crate) metric: Metric,
     values: Vec<Vec<f64>>,
 }
 
@@ -40,18 +40,19 @@ impl Line<'_> {
         (!values.is_empty()).then(|| Spread::of(values))
     }
 
-    /// warren to somebody else, who was measured too.
-    fn ratio(&self, to: Contender) -> Option<Spread> {
+    /// One contender to another, if both were measured.
+    pub(crate) fn ratio(&self, of: Contender, to: Contender) -> Option<Spread> {
         let direct: &[f64] = match self.metric.added {
             true => self.of(Contender::Direct),
             false => &[],
         };
-        let (ours, theirs) = (self.of(Contender::Warren), self.of(to));
-        (!theirs.is_empty()).then(|| Spread::of_ratios(ours, theirs, direct))
+        let (ours, theirs) = (self.of(of), self.of(to));
+        let both = !ours.is_empty() && !theirs.is_empty();
+        both.then(|| Spread::of_ratios(ours, theirs, direct))
     }
 }
 
-fn lines(measured: &Measured) -> Vec<Line<'_>> {
+pub(crate) fn lines(measured: &Measured) -> Vec<Line<'_>> {
     measured
         .row
         .metrics()
@@ -134,7 +135,7 @@ fn cells(line: &Line<'_>) -> Vec<String> {
         )
     }));
     cells.extend([line.row.row.baseline(), Contender::Nginx].map(|to| {
-        let ratio = line.ratio(to);
+        let ratio = line.ratio(Contender::Warren, to);
         ratio.map_or_else(|| "-".to_owned(), |ratio| text(ratio, 2))
     }));
     cells
@@ -219,8 +220,8 @@ fn row_json(measured: &Measured) -> Value {
                 "better": line.metric.better,
                 "contenders": contenders,
                 "baseline": measured.row.baseline().name(),
-                "ratio": line.ratio(measured.row.baseline()),
-                "ratio_to_nginx": line.ratio(Contender::Nginx),
+                "ratio": line.ratio(Contender::Warren, measured.row.baseline()),
+                "ratio_to_nginx": line.ratio(Contender::Warren, Contender::Nginx),
             })
         })
         .collect();

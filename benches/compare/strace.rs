@@ -37,7 +37,7 @@ impl Strace {
             .into_iter()
             .chain([counts.into(), "-p".into(), pid.to_string().into()])
             .collect::<Vec<_>>();
-        let process = Guarded::start("strace".as_ref(), &arguments, &output)?;
+        let process = Guarded::start("strace".as_ref(), &arguments, &output, None)?;
 
         let mut strace = Self { process, folder };
         let deadline = Instant::now() + ATTACH_LIMIT;

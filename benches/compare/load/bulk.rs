@@ -1,7 +1,7 @@
 //! A given volume from client to server, one thread per stream.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::thread;
 
@@ -56,9 +56,9 @@ fn swallow(mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// The client; the unit is one byte that arrived.
-pub(super) fn run(port: u16, streams: u32, bytes: u64) -> io::Result<()> {
+pub(super) fn run(to: SocketAddr, streams: u32, bytes: u64) -> io::Result<()> {
     let mut open = (0..streams)
-        .map(|_| connect(port))
+        .map(|_| connect(to))
         .collect::<io::Result<Vec<_>>>()?;
     let share = bytes / u64::from(streams);
     work(|| {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
@@ -69,8 +69,13 @@ fn send_back(stream: &mut TcpStream, buffer: &mut [u8]) -> bool {
 }
 
 /// The client: round trips on all connections for a while; the unit is one round trip.
-pub(super) fn run(port: u16, connections: u32, bytes: usize, time: Duration) -> io::Result<()> {
-    let mut echoes = Echoes::connect(port, connections, bytes)?;
+pub(super) fn run(
+    to: SocketAddr,
+    connections: u32,
+    bytes: usize,
+    time: Duration,
+) -> io::Result<()> {
+    let mut echoes = Echoes::connect(to, connections, bytes)?;
     echoes.run(WARM_UP)?;
     work(|| {
         echoes.times.reset();
@@ -97,11 +102,11 @@ struct Echo {
 }
 
 impl Echoes {
-    fn connect(port: u16, connections: u32, bytes: usize) -> io::Result<Self> {
+    fn connect(to: SocketAddr, connections: u32, bytes: usize) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let mut streams = HashMap::new();
         for _ in 0..connections {
-            let stream = connect(port)?;
+            let stream = connect(to)?;
             let key = watch(&epoll, &stream)?;
             let (missing, sent) = (0, Instant::now());
             streams.insert(

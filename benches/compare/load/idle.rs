@@ -1,7 +1,7 @@
 //! Connections that spoke once and then are silent.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use super::{connect, work};
 
@@ -11,18 +11,18 @@ const FIRST: u32 = 100;
 const MESSAGE: [u8; 64] = [b'w'; 64];
 
 /// The client; the unit is one connection that stays open.
-pub(super) fn run(port: u16, connections: u32) -> io::Result<()> {
+pub(super) fn run(to: SocketAddr, connections: u32) -> io::Result<()> {
     let mut open = Vec::new();
-    grow(&mut open, port, FIRST)?;
+    grow(&mut open, to, FIRST)?;
     work(|| {
-        grow(&mut open, port, connections)?;
+        grow(&mut open, to, connections)?;
         Ok((connections.into(), Vec::new()))
     })
 }
 
-fn grow(open: &mut Vec<TcpStream>, port: u16, connections: u32) -> io::Result<()> {
+fn grow(open: &mut Vec<TcpStream>, to: SocketAddr, connections: u32) -> io::Result<()> {
     for _ in 0..connections {
-        let mut stream = connect(port)?;
+        let mut stream = connect(to)?;
         stream.write_all(&MESSAGE)?;
         stream.read_exact(&mut MESSAGE.clone())?;
         open.push(stream);

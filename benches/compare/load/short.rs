@@ -1,6 +1,7 @@
 //! Connections that carry one byte each way, some at a time.
 
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -12,9 +13,9 @@ use crate::rows::{Ending, SHORT_AT_ONCE};
 const WARM_UP: u32 = 320;
 
 /// The client; the unit is one connection from connect to close.
-pub(super) fn run(port: u16, connections: u32, ending: Ending) -> io::Result<()> {
-    many(port, WARM_UP, ending)?;
-    work(|| many(port, connections, ending))
+pub(super) fn run(to: SocketAddr, connections: u32, ending: Ending) -> io::Result<()> {
+    many(to, WARM_UP, ending)?;
+    work(|| many(to, connections, ending))
 }
 
 /// What all threads count together.
@@ -26,7 +27,7 @@ struct Progress {
     marks: [OnceLock<Instant>; 2],
 }
 
-fn many(port: u16, connections: u32, ending: Ending) -> io::Result<(u64, Vec<f64>)> {
+fn many(to: SocketAddr, connections: u32, ending: Ending) -> io::Result<(u64, Vec<f64>)> {
     let progress = Progress {
         all: connections,
         begun: AtomicU32::new(0),
@@ -36,7 +37,7 @@ fn many(port: u16, connections: u32, ending: Ending) -> io::Result<(u64, Vec<f64
     let start = Instant::now();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..SHORT_AT_ONCE)
-            .map(|_| scope.spawn(|| share(port, &progress, ending)))
+            .map(|_| scope.spawn(|| share(to, &progress, ending)))
             .collect();
         threads.into_iter().try_for_each(|thread| {
             thread
@@ -51,10 +52,10 @@ fn many(port: u16, connections: u32, ending: Ending) -> io::Result<(u64, Vec<f64
 }
 
 /// Takes one connection after the other from the common count.
-fn share(port: u16, progress: &Progress, ending: Ending) -> io::Result<()> {
+fn share(to: SocketAddr, progress: &Progress, ending: Ending) -> io::Result<()> {
     let quarter = progress.all / 4;
     while progress.begun.fetch_add(1, Ordering::Relaxed) < progress.all {
-        one(port, ending)?;
+        one(to, ending)?;
         let done = progress.done.fetch_add(1, Ordering::Relaxed) + 1;
         for (mark, at) in progress.marks.iter().zip([quarter, 3 * quarter]) {
             if done == at {
@@ -65,8 +66,8 @@ fn share(port: u16, progress: &Progress, ending: Ending) -> io::Result<()> {
     Ok(())
 }
 
-fn one(port: u16, ending: Ending) -> io::Result<()> {
-    let mut stream = connect(port)?;
+fn one(to: SocketAddr, ending: Ending) -> io::Result<()> {
+    let mut stream = connect(to)?;
     stream.write_all(b"w")?;
     stream.read_exact(&mut [0])?;
     if ending == Ending::Reset {
