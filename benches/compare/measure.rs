@@ -41,6 +41,8 @@ struct Done {
 /// The balancer closes connections and frees memory a moment after the client is done.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// warren's first sweep sets TCP keepalive on new connections, once.
+const ARMED: Duration = Duration::from_millis(2100);
 /// How long an idle balancer is looked at.
 const IDLE: Duration = Duration::from_secs(3);
 
@@ -133,6 +135,7 @@ fn probe(row: &Row, pid: Option<u32>, client: &mut Worker) -> Result<Sample, Fai
             let done = traffic(client)?;
             let grown = memory()?.saturating_sub(before.0);
             let slab = machine::slab_bytes()?.saturating_sub(before.1);
+            sleep(ARMED);
             let busy = cpu()?;
             sleep(IDLE);
             let idle = (cpu()? - busy) as f64 / 1e3 / IDLE.as_secs_f64();

@@ -10,6 +10,7 @@ mod bad_clients;
 mod bad_servers;
 mod balance;
 mod descriptors;
+mod instructions;
 mod limits;
 #[path = "../support/ports.rs"]
 mod ports;

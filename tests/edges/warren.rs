@@ -16,6 +16,10 @@ use crate::wire::{Server, connect_from, ping};
 /// Longest wait for anything that should happen at once; generous, for a loaded machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// What may be taken after all connections have ended, in kB: buffers that are made once, and what
+/// the allocator keeps for the next connections, but not what a thousand connections had aside.
+const MORE_MEMORY: u64 = 32 * 1024;
+
 /// What differs from the plainest configuration: lines of TOML.
 #[derive(Default)]
 pub(crate) struct Setup<'a> {
@@ -47,6 +51,8 @@ pub(crate) struct Warren {
     log: PathBuf,
     /// Descriptors while no connection is open.
     descriptors: usize,
+    /// Its own memory (`RssAnon`, proc_pid_status(5)) while no connection is open, in kB.
+    memory: u64,
     _home: tempfile::TempDir,
 }
 
@@ -90,6 +96,7 @@ impl Warren {
             socket,
             log,
             descriptors: 0,
+            memory: 0,
             _home: home,
         };
         warren.until("accepting", |warren| {
@@ -105,6 +112,7 @@ impl Warren {
             std::thread::sleep(Duration::from_millis(200));
             (warren.descriptors() == before).then_some(before)
         });
+        warren.memory = warren.process("RssAnon");
         warren
     }
 
@@ -252,6 +260,12 @@ impl Warren {
         self.until("as few descriptors as at the beginning", |warren| {
             (warren.descriptors() <= before).then_some(())
         });
+        let (memory, limit) = (self.process("RssAnon"), self.memory + MORE_MEMORY);
+        assert!(
+            memory <= limit,
+            "{memory} kB of memory, {} before",
+            self.memory
+        );
         self.until("one account per connection, as the status says", |warren| {
             let (status, accounts) = (warren.status(), warren.accounts());
             let mut logged = BTreeMap::new();

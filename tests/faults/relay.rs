@@ -17,7 +17,7 @@ use crate::wire::{
 const MIB: usize = 1 << 20;
 
 /// From the environment, or a new one; it is printed, and `cargo test` shows it of a failed test.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let given = std::env::var("WARREN_SEED").ok();
     let seed = given.map_or_else(
         || u64::from(std::process::id()),

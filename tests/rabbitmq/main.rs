@@ -30,6 +30,7 @@ mod maintenance;
 mod publishing;
 mod scenario;
 mod server_sent;
+mod storm;
 mod suites;
 mod traffic;
 mod world;
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
         whole!("cluster_active_and_backup", failover::active_and_backup),
         whole!("cluster_hanging_node", failover::hanging_node),
         whole!("cluster_maintenance", maintenance::drain),
+        whole!("cluster_storm_of_clients", storm::reconnect),
         whole!("check_amqp_in_the_log", checks::amqp_check_in_the_log),
         whole!(
             "check_amqp_of_a_hanging_broker",
