@@ -2,8 +2,9 @@
 //! it is tested, or why it is not; here are those that have no better place.
 //!
 //! Every test ends with `Warren::finish`: a good client is served, no descriptor, pipe or open
-//! connection is left, hardly any memory, and there is one account per accepted connection. Streams
-//! are keyed, so that loss, doubling, reordering and the bytes of another connection are told apart.
+//! connection is left, hardly any memory, and there is one account per accepted connection.
+//! Streams are keyed, so that loss, doubling, reordering and the bytes of another connection are
+//! told apart.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
