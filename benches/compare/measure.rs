@@ -41,8 +41,9 @@ struct Done {
 /// The balancer closes connections and frees memory a moment after the client is done.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// warren's first sweep sets TCP keepalive on new connections, once.
-const ARMED: Duration = Duration::from_millis(2100);
+/// What is done once for a new connection is over by then: warren sets TCP keepalive after a
+/// second, and HAProxy has its work after two to five.
+const ARMED: Duration = Duration::from_secs(6);
 /// How long an idle balancer is looked at.
 const IDLE: Duration = Duration::from_secs(3);
 
