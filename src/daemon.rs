@@ -33,8 +33,9 @@ use crate::proxy::listener;
 use crate::proxy::worker::{self, CommonLimits, Shared, Signal, Stage};
 use crate::stats::{Gauge, Registry, WorkerCounters};
 
-/// How often slow starts are moved on.
+/// How often slow starts are moved on, and virtual routers hear of their pools.
 const TICK: Duration = Duration::from_millis(200);
+const SECOND: Duration = Duration::from_secs(1);
 /// A worker that was not seen to sweep for this long is stuck; it sweeps every second, and the vrrp
 /// thread goes round more often.
 const STUCK: Duration = Duration::from_secs(3);
@@ -474,8 +475,8 @@ impl Control {
 
     /// Everything periodic, until somebody stops us, or stops us again.
     async fn keep_house(&mut self) -> Command {
-        let mut tick = every(TICK);
-        let mut second = every(Duration::from_secs(1));
+        let mut tick = every(self.tick_interval());
+        let mut second = every(SECOND);
         let watched = self.notifier.watchdog_interval();
         let watched = watched.unwrap_or(Duration::from_secs(3600));
         let mut watchdog = every(watched);
@@ -492,6 +493,14 @@ impl Control {
                 _ = watchdog.tick(), if !stopping => self.feed_watchdog(watched),
             }
         }
+    }
+
+    /// Often where something moves by itself; an idle process should not be woken for nothing.
+    fn tick_interval(&self) -> Duration {
+        let slow_start = |pool: &Arc<Pool>| !pool.config.slow_start.is_zero();
+        let moves =
+            self.registry.virtual_routers.is_some() || self.registry.pools.iter().any(slow_start);
+        if moves { TICK } else { SECOND }
     }
 
     fn tick(&self, now: Instant) {
