@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 use crate::network::Scene;
-use crate::process::Guarded;
+use crate::process::{Guarded, Side};
 
 /// A balancer with one set of settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(crate) struct Programs {
     warren: PathBuf,
     haproxy: PathBuf,
     nginx: Option<PathBuf>,
+    /// Of each balancer.
+    pub(crate) threads: usize,
     /// What each says about its version, or why it is not measured.
     pub(crate) versions: Vec<String>,
 }
@@ -60,19 +62,25 @@ impl Contender {
         }
     }
 
-    /// The configuration file. All: one thread, no line per connection, no health check, no
+    /// The configuration file. All: as many threads, no line per connection, no health check, no
     /// admin socket. HAProxy is not asked for TCP keepalive, which warren always sets: the
     /// difference is in HAProxy's favour.
-    fn configuration(self, bind: SocketAddr, server: SocketAddr, connections_max: u32) -> String {
+    fn configuration(
+        self,
+        bind: SocketAddr,
+        server: SocketAddr,
+        connections_max: u32,
+        threads: usize,
+    ) -> String {
         let splice = match self {
-            Self::Warren => return warren(bind, server),
+            Self::Warren => return warren(bind, server, threads),
             Self::Nginx => return nginx(bind, server, connections_max),
             Self::Haproxy | Self::Direct => "",
             Self::HaproxySplice => "    option splice-request\n    option splice-response\n",
         };
         format!(
             "global
-    nbthread 1
+    nbthread {threads}
     maxconn {connections_max}
 defaults
     mode tcp
@@ -87,10 +95,10 @@ defaults
     }
 }
 
-fn warren(bind: SocketAddr, server: SocketAddr) -> String {
+fn warren(bind: SocketAddr, server: SocketAddr, threads: usize) -> String {
     format!(
         "[global]
-workers = 1
+workers = {threads}
 [log]
 connections = false
 [admin]
@@ -131,7 +139,11 @@ stream {{
 
 impl Programs {
     /// Asks each program for its version, which also proves that it can be run.
-    pub(crate) fn find(warren: PathBuf, haproxy: Option<PathBuf>) -> Result<Self, Failure> {
+    pub(crate) fn find(
+        warren: PathBuf,
+        haproxy: Option<PathBuf>,
+        threads: usize,
+    ) -> Result<Self, Failure> {
         // Debian keeps it in a folder that is not on everybody's path.
         let debian = || {
             ["/usr/sbin/haproxy", "/usr/bin/haproxy"]
@@ -142,10 +154,9 @@ impl Programs {
         };
         let haproxy = haproxy.unwrap_or_else(debian);
         let nginx = [PathBuf::from("/usr/sbin/nginx"), NGINX_STREAM.into()];
-        let nginx = nginx
-            .iter()
-            .all(|path| path.exists())
-            .then(|| nginx[0].clone());
+        // With more than one it has a process for each, and what is measured is one process.
+        let nginx =
+            (threads == 1 && nginx.iter().all(|path| path.exists())).then(|| nginx[0].clone());
         let versions = vec![
             version(
                 &warren,
@@ -159,6 +170,7 @@ impl Programs {
             )?,
             match &nginx {
                 Some(nginx) => version(nginx, "-v", "apt-get install nginx")?,
+                None if threads > 1 => "nginx is left out: it has no threads".to_owned(),
                 None => "nginx is left out: apt-get install nginx libnginx-mod-stream".to_owned(),
             },
         ];
@@ -166,6 +178,7 @@ impl Programs {
             warren,
             haproxy,
             nginx,
+            threads,
             versions,
         })
     }
@@ -216,7 +229,7 @@ impl Balancer {
         let file = folder.path().join("configuration");
         fs::write(
             &file,
-            contender.configuration(address, server, connections_max),
+            contender.configuration(address, server, connections_max, programs.threads),
         )
         .map_err(Failure::io(doing()))?;
         let said = folder.path().join("output");
@@ -237,6 +250,7 @@ impl Balancer {
             program.as_os_str(),
             &arguments,
             &output,
+            Side::Balancer,
             scene.balancer_namespace(),
         )?;
         if listens(&mut process, address) {
@@ -255,7 +269,7 @@ impl Balancer {
     }
 }
 
-fn free_port() -> std::io::Result<u16> {
+pub(crate) fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port())

@@ -19,6 +19,12 @@ pub(crate) enum Failure {
          raise it (ulimit -n) or choose smaller rows with --only"
     )]
     Descriptors { limit: u64, needed: u64 },
+    /// `--threads` asks for more than the machine has.
+    #[error(
+        "{threads} threads of a balancer and a load generator need {} CPUs, there are {cpus}",
+        threads + 1
+    )]
+    Cpus { threads: usize, cpus: usize },
     /// `--only` names a row that does not exist.
     #[error("no row is called {name:?}; there are: {known} (rows named calls-* need --strace)")]
     NoSuchRow { name: String, known: String },

@@ -6,11 +6,12 @@
 //!          SEEN" -> holds its connections until its input ends
 //! ```
 //!
-//! SEEN, of echoes: the 50th, 99th and 99.9th percentile of the time of a round trip, in
+//! SEEN, of echoes and confirms: the 50th, 99th and 99.9th percentile of the time of a round trip, in
 //! microseconds. Of short connections: the rate of the last quarter to that of the first.
 //!
 //! A client gives up when nothing moves for [`STALL`], so that nobody waits for ever.
 
+pub(crate) mod amqp;
 mod bulk;
 mod echo;
 mod idle;
@@ -33,6 +34,12 @@ pub(crate) enum Load {
         at: IpAddr,
     },
     Echo {
+        to: SocketAddr,
+        connections: u32,
+        bytes: usize,
+        milliseconds: u64,
+    },
+    Amqp {
         to: SocketAddr,
         connections: u32,
         bytes: usize,
@@ -62,7 +69,10 @@ const BACKLOG: i32 = 4096;
 pub(crate) fn server(traffic: Traffic, at: IpAddr) -> Vec<String> {
     let role = match traffic {
         Traffic::Bulk { .. } => "sink-server",
-        Traffic::Echo { .. } | Traffic::Idle { .. } | Traffic::Short { .. } => "echo-server",
+        Traffic::Echo { .. }
+        | Traffic::Amqp { .. }
+        | Traffic::Idle { .. }
+        | Traffic::Short { .. } => "echo-server",
     };
     vec![role.to_owned(), at.to_string()]
 }
@@ -72,6 +82,14 @@ pub(crate) fn client(traffic: Traffic, to: SocketAddr, settings: &Settings) -> V
     let (role, numbers) = match traffic {
         Traffic::Echo { connections, bytes } => (
             "echo",
+            vec![
+                connections.to_string(),
+                bytes.to_string(),
+                settings.echo.as_millis().to_string(),
+            ],
+        ),
+        Traffic::Amqp { connections, bytes } => (
+            "amqp",
             vec![
                 connections.to_string(),
                 bytes.to_string(),
@@ -114,6 +132,12 @@ impl Load {
                 bytes,
                 milliseconds,
             } => echo::run(to, connections, bytes, Duration::from_millis(milliseconds)),
+            Self::Amqp {
+                to,
+                connections,
+                bytes,
+                milliseconds,
+            } => amqp::run(to, connections, bytes, Duration::from_millis(milliseconds)),
             Self::Bulk { to, streams, bytes } => bulk::run(to, streams, bytes),
             Self::Idle { to, connections } => idle::run(to, connections),
             Self::Short {

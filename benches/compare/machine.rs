@@ -7,6 +7,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::balancer::Programs;
 use crate::failure::Failure;
+use crate::process::allowed_cpus;
 
 /// Where the numbers were measured; they mean little without it.
 #[derive(Debug, serde::Serialize)]
@@ -107,6 +108,20 @@ fn kilobytes(path: PathBuf, name: &'static str) -> Result<u64, Failure> {
 /// hangs on them are there (`Slab` in proc_meminfo(5)).
 pub(crate) fn slab_bytes() -> Result<u64, Failure> {
     kilobytes(PathBuf::from("/proc/meminfo"), "Slab")
+}
+
+/// Refuses when the balancers' threads and the load generator would share a CPU: what is measured
+/// then is who gets it.
+pub(crate) fn allow_threads(threads: usize) -> Result<(), Failure> {
+    let cpus = allowed_cpus().map_err(|errno| Failure::io("count the CPUs")(errno.into()))?;
+    // With one each there is no choice, and a machine with one CPU shares it.
+    if threads > 1 && cpus.len() <= threads {
+        return Err(Failure::Cpus {
+            threads,
+            cpus: cpus.len(),
+        });
+    }
+    Ok(())
 }
 
 /// Raises the soft descriptor limit as far as it goes and refuses if that is not enough.

@@ -27,6 +27,7 @@ mod measure;
 mod network;
 mod plot;
 mod process;
+mod rabbit;
 mod report;
 mod rows;
 mod statistics;
@@ -42,8 +43,9 @@ use failure::Failure;
 use load::Load;
 use machine::Machine;
 use network::Scene;
-use process::launch;
-use rows::{Row, Settings};
+use process::{Side, launch};
+use rabbit::Rabbit;
+use rows::{Row, Settings, Traffic};
 
 /// Compare warren with HAProxy and nginx
 #[derive(Debug, Parser)]
@@ -55,6 +57,9 @@ struct Arguments {
     /// How many times each balancer is measured in each row
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
+    /// Threads of each balancer
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: u16,
     /// Measure only these rows
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
@@ -99,7 +104,10 @@ enum Role {
     Keep,
     /// Become another program that dies with the benchmark
     #[command(hide = true)]
-    Launch { command: Vec<std::ffi::OsString> },
+    Launch {
+        side: Side,
+        command: Vec<std::ffi::OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -108,7 +116,7 @@ fn main() -> ExitCode {
         None => compare(&arguments),
         Some(Role::Load(role)) => role.run().map_err(Failure::Load),
         Some(Role::Keep) => network::keep(),
-        Some(Role::Launch { command }) => launch(command),
+        Some(Role::Launch { side, command }) => launch(*side, command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,10 +128,18 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: &Arguments) -> Result<(), Failure> {
-    let rows = rows::select(&arguments.only, arguments.strace)?;
-    let settings = Settings::new(arguments.quick, arguments.rounds);
+    let mut rows = rows::select(&arguments.only, arguments.strace)?;
+    if let Some(reason) = Rabbit::missing() {
+        let is_amqp = |row: &Row| matches!(row.traffic, Traffic::Amqp { .. });
+        rows.retain(|row| !is_amqp(row));
+        eprintln!("rows with RabbitMQ are left out: {reason}");
+    }
+    let threads = usize::from(arguments.threads);
+    let settings = Settings::new(arguments.quick, arguments.rounds, threads);
+    machine::allow_threads(threads)?;
+    process::set_threads(threads);
     machine::allow_descriptors(rows.iter().map(Row::descriptors).max().unwrap_or(0))?;
-    let programs = Programs::find(arguments.warren.clone(), arguments.haproxy.clone())?;
+    let programs = Programs::find(arguments.warren.clone(), arguments.haproxy.clone(), threads)?;
     let scene = if arguments.loopback {
         Scene::loopback()?
     } else {

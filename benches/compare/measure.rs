@@ -9,6 +9,7 @@ use crate::load;
 use crate::machine;
 use crate::network::Scene;
 use crate::process::Worker;
+use crate::rabbit::Rabbit;
 use crate::rows::{Probe, Row, Settings, Traffic};
 use crate::strace::{Counts, Strace};
 
@@ -58,6 +59,14 @@ pub(crate) fn all(
         .map(|row| {
             let contenders = row.contenders().iter().copied();
             let contenders: Vec<_> = contenders.filter(|one| programs.has(*one)).collect();
+            let rabbit = match row.traffic {
+                Traffic::Amqp { .. } => Some(Rabbit::start(scene)?),
+                Traffic::Echo { .. }
+                | Traffic::Bulk { .. }
+                | Traffic::Idle { .. }
+                | Traffic::Short { .. } => None,
+            };
+            let rabbit = rabbit.as_ref();
             let mut samples: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
             for round in 0..settings.rounds {
                 let mut order: Vec<usize> = (0..contenders.len()).collect();
@@ -65,7 +74,7 @@ pub(crate) fn all(
                     order.reverse();
                 }
                 for index in order {
-                    let sample = once(row, contenders[index], settings, programs, scene)?;
+                    let sample = once(row, contenders[index], settings, programs, scene, rabbit)?;
                     progress(row, round, settings.rounds, contenders[index], &sample);
                     samples[index].push(sample);
                 }
@@ -101,10 +110,18 @@ fn once(
     settings: &Settings,
     programs: &Programs,
     scene: &Scene,
+    rabbit: Option<&Rabbit>,
 ) -> Result<Sample, Failure> {
-    let role = load::server(row.traffic, scene.server);
-    let mut server = Worker::load(&role, scene.server_namespace())?;
-    let port = server.hear()?.parse().map_err(|_| server.early())?;
+    // Lives as long as the measurement.
+    let mut server = None;
+    let port = match rabbit {
+        Some(rabbit) => rabbit.port,
+        None => {
+            let role = load::server(row.traffic, scene.server);
+            let server = server.insert(Worker::load(&role, scene.server_namespace())?);
+            server.hear()?.parse().map_err(|_| server.early())?
+        }
+    };
     let balancer = Balancer::start(contender, programs, scene, port, row.connections_max())?;
     let role = load::client(row.traffic, balancer.address, settings);
     // The client's namespace is ours.
@@ -177,9 +194,10 @@ fn cpu_and_rate(traffic: Traffic, cpu: u64, system: u64, done: &Done) -> Vec<f64
     let (costs, rate) = match traffic {
         // Nanoseconds per byte are seconds per GB; bytes per nanosecond are GB/s.
         Traffic::Bulk { .. } => (costs, rate * 8.0),
-        Traffic::Echo { .. } | Traffic::Idle { .. } | Traffic::Short { .. } => {
-            (costs.map(|cost| cost / 1e3), rate * 1e9)
-        }
+        Traffic::Echo { .. }
+        | Traffic::Amqp { .. }
+        | Traffic::Idle { .. }
+        | Traffic::Short { .. } => (costs.map(|cost| cost / 1e3), rate * 1e9),
     };
     let mut values = costs.to_vec();
     values.push(rate);

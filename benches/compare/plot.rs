@@ -43,9 +43,9 @@ fn draw(results: &[Measured]) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{y}\" \
          font-family=\"sans-serif\" font-size=\"11\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}\
-         <line x1=\"{one}\" x2=\"{one}\" y1=\"{TOP}\" y2=\"{y}\" stroke=\"black\" \
-         stroke-dasharray=\"3 3\"/>\n</svg>\n"
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+         <line x1=\"{one}\" x2=\"{one}\" y1=\"{TOP}\" y2=\"{y}\" stroke=\"silver\" \
+         stroke-dasharray=\"3 3\"/>\n{body}</svg>\n"
     )
 }
 

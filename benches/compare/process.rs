@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, setns};
 use nix::sys::prctl::set_pdeathsig;
@@ -18,23 +19,31 @@ use crate::failure::Failure;
 /// Tells a child the file of its network namespace.
 const NAMESPACE: &str = "COMPARE_NAMESPACE";
 
+/// Tells a child how many threads, and so CPUs, a balancer has.
+const THREADS: &str = "COMPARE_THREADS";
+
+static THREADS_OF_A_BALANCER: AtomicUsize = AtomicUsize::new(1);
+
 /// A child that is killed when this value goes, and by the kernel when the benchmark itself dies
 /// of anything, Ctrl-C and panics included.
 #[derive(Debug)]
 pub(crate) struct Guarded(Child);
 
 impl Guarded {
-    /// Starts `program` in a network namespace, or in ours, with both outputs going to `output`.
+    /// Starts `program` on the CPUs of a side, in a network namespace or in ours, with both outputs
+    /// going to `output`.
     pub(crate) fn start(
         program: &OsStr,
         arguments: &[OsString],
         output: &File,
+        side: Side,
         namespace: Option<&Path>,
     ) -> Result<Self, Failure> {
         let doing = || format!("start {}", program.display());
         let copy = || output.try_clone().map_err(Failure::io(doing()));
         myself(namespace)?
             .arg("launch")
+            .arg(side.name())
             .arg("--")
             .arg(program)
             .args(arguments)
@@ -77,8 +86,8 @@ impl Drop for Guarded {
 ///
 /// A separate step because the death signal must be set in the child, and the process id must
 /// stay that of the program that is measured.
-pub(crate) fn launch(command: &[OsString]) -> Result<(), Failure> {
-    prepare(Side::Balancer)?;
+pub(crate) fn launch(side: Side, command: &[OsString]) -> Result<(), Failure> {
+    prepare(side)?;
     let (program, arguments) = command.split_first().ok_or_else(|| Failure::Early {
         role: "launch without a command".into(),
     })?;
@@ -163,10 +172,19 @@ impl Worker {
 }
 
 /// Who a child is, which decides where it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Side {
     Balancer,
     Load,
+}
+
+impl Side {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Balancer => "balancer",
+            Self::Load => "load",
+        }
+    }
 }
 
 /// What every child does first: ask the kernel to be killed when the benchmark dies, and move to
@@ -188,30 +206,47 @@ pub(crate) fn prepare(side: Side) -> Result<(), Failure> {
     keep_to_side(side).map_err(|errno| doing()(errno.into()))
 }
 
-/// Gives the balancer the last CPU and the load generator all others, if there are any.
+/// Gives the balancer the last CPUs, one per thread, and the load generator all others, if there are
+/// any.
 ///
 /// Left to the scheduler, a balancer shares its CPU with the client in one run and with nobody in
 /// the next. The same binary then differs from itself by a factor of three in the row with one
 /// connection, and by a third in the others.
 fn keep_to_side(side: Side) -> nix::Result<()> {
     let itself = Pid::from_raw(0);
-    let mut cpus = sched_getaffinity(itself)?;
-    let allowed: Vec<usize> = (0..CpuSet::count())
-        .filter(|cpu| cpus.is_set(*cpu) == Ok(true))
-        .collect();
-    let Some((last, others @ [_, ..])) = allowed.split_last() else {
+    let allowed = allowed_cpus()?;
+    let threads = env::var(THREADS).ok().and_then(|text| text.parse().ok());
+    let others = allowed.len().saturating_sub(threads.unwrap_or(1));
+    if others == 0 {
         return Ok(());
-    };
-    match side {
-        Side::Balancer => others.iter().try_for_each(|cpu| cpus.unset(*cpu))?,
-        Side::Load => cpus.unset(*last)?,
     }
+    let chosen = match side {
+        Side::Balancer => &allowed[others..],
+        Side::Load => &allowed[..others],
+    };
+    let mut cpus = CpuSet::new();
+    chosen.iter().try_for_each(|cpu| cpus.set(*cpu))?;
     sched_setaffinity(itself, &cpus)
+}
+
+/// The CPUs that this process may run on.
+pub(crate) fn allowed_cpus() -> nix::Result<Vec<usize>> {
+    let cpus = sched_getaffinity(Pid::from_raw(0))?;
+    Ok((0..CpuSet::count())
+        .filter(|cpu| cpus.is_set(*cpu) == Ok(true))
+        .collect())
+}
+
+/// Tells all children from now on how many threads a balancer has.
+pub(crate) fn set_threads(threads: usize) {
+    THREADS_OF_A_BALANCER.store(threads, Ordering::Relaxed);
 }
 
 fn myself(namespace: Option<&Path>) -> Result<Command, Failure> {
     let program = env::current_exe().map_err(Failure::io("find this program"))?;
     let mut command = Command::new(program);
+    let threads = THREADS_OF_A_BALANCER.load(Ordering::Relaxed);
+    command.env(THREADS, threads.to_string());
     if let Some(namespace) = namespace {
         command.env(NAMESPACE, namespace);
     }

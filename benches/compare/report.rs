@@ -94,13 +94,14 @@ pub(crate) fn print(machine: &Machine, settings: &Settings, results: &[Measured]
 
 fn summary(machine: &Machine, settings: &Settings) -> String {
     format!(
-        "Linux {}, {} x {}, {}\n{}\neach balancer with one thread; echo rows {} s, bulk \
+        "Linux {}, {} x {}, {}\n{}\nthreads of each balancer: {}; echo rows {} s, bulk \
          rows {} GB, short rows {} connections",
         machine.kernel,
         machine.cpus,
         machine.cpu_model,
         machine.network,
         machine.versions.join("\n"),
+        settings.threads,
         settings.echo.as_secs_f64(),
         settings.bulk_bytes as f64 / 1e9,
         settings.short_connections,

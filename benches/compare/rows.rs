@@ -19,6 +19,8 @@ pub(crate) struct Row {
 pub(crate) enum Traffic {
     /// Each connection sends a message and waits for it to come back, over and over.
     Echo { connections: u32, bytes: u32 },
+    /// Each connection publishes a message to a real broker and waits for its confirm, over and over.
+    Amqp { connections: u32, bytes: u32 },
     /// Each stream carries its share of the volume from client to server.
     Bulk { streams: u32 },
     /// Connections that spoke once and are silent.
@@ -68,6 +70,8 @@ pub(crate) enum Better {
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Settings {
     pub(crate) rounds: u32,
+    /// Of each balancer.
+    pub(crate) threads: usize,
     /// How long an echo row runs.
     #[serde(rename = "echo_milliseconds", serialize_with = "as_milliseconds")]
     pub(crate) echo: Duration,
@@ -81,7 +85,7 @@ pub(crate) const SHORT_AT_ONCE: u32 = 32;
 /// What a balancer needs beside two descriptors per connection, with room to spare.
 const SPARE_CONNECTIONS: u32 = 500;
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     cpu(
         "echo-64x1k",
         "64 connections, 1 KiB there and back",
@@ -132,6 +136,14 @@ const ROWS: [Row; 11] = [
             ending: Ending::Reset,
         },
     ),
+    cpu(
+        "amqp-16",
+        "RabbitMQ, 16 connections, publish 1 KiB and wait for the confirm",
+        Traffic::Amqp {
+            connections: 16,
+            bytes: 1024,
+        },
+    ),
     calls(
         "calls-echo",
         "8 connections, 1 KiB there and back, under strace",
@@ -176,6 +188,29 @@ const fn calls(name: &'static str, what: &'static str, traffic: Traffic) -> Row 
     }
 }
 
+const fn less(label: &'static str, decimals: usize) -> Metric {
+    Metric {
+        label,
+        decimals,
+        better: Better::Less,
+        added: false,
+    }
+}
+
+const fn more(label: &'static str, decimals: usize) -> Metric {
+    Metric {
+        better: Better::More,
+        ..less(label, decimals)
+    }
+}
+
+const fn added(label: &'static str, decimals: usize) -> Metric {
+    Metric {
+        added: true,
+        ..less(label, decimals)
+    }
+}
+
 /// The rows with these names, or all of them; those under strace only when it is wanted.
 pub(crate) fn select(only: &[String], strace: bool) -> Result<Vec<Row>, Failure> {
     let possible = || {
@@ -213,38 +248,15 @@ impl Row {
     pub(crate) fn baseline(&self) -> Contender {
         match self.traffic {
             Traffic::Bulk { .. } => Contender::HaproxySplice,
-            Traffic::Echo { .. } | Traffic::Idle { .. } | Traffic::Short { .. } => {
-                Contender::Haproxy
-            }
+            Traffic::Echo { .. }
+            | Traffic::Amqp { .. }
+            | Traffic::Idle { .. }
+            | Traffic::Short { .. } => Contender::Haproxy,
         }
     }
 
     /// What a sample of this row consists of, in this order.
     pub(crate) fn metrics(&self) -> &'static [Metric] {
-        const fn less(label: &'static str, decimals: usize) -> Metric {
-            Metric {
-                label,
-                decimals,
-                better: Better::Less,
-                added: false,
-            }
-        }
-        const fn more(label: &'static str, decimals: usize) -> Metric {
-            Metric {
-                label,
-                decimals,
-                better: Better::More,
-                added: false,
-            }
-        }
-        const fn added(label: &'static str, decimals: usize) -> Metric {
-            Metric {
-                label,
-                decimals,
-                better: Better::Less,
-                added: true,
-            }
-        }
         match (self.probe, self.traffic) {
             (Probe::Memory, _) => {
                 &const {
@@ -276,6 +288,18 @@ impl Row {
                     ]
                 }
             }
+            (Probe::Cpu, Traffic::Amqp { .. }) => {
+                &const {
+                    [
+                        less("CPU us per message", 1),
+                        less("system CPU us per message", 1),
+                        more("confirms/s", 0),
+                        less("p50 us", 0),
+                        less("p99 us", 0),
+                        less("p99.9 us", 0),
+                    ]
+                }
+            }
             (Probe::Cpu, _) => {
                 &const {
                     [
@@ -295,7 +319,9 @@ impl Row {
     pub(crate) fn connections_max(&self) -> u32 {
         SPARE_CONNECTIONS
             + match self.traffic {
-                Traffic::Echo { connections, .. } | Traffic::Idle { connections } => connections,
+                Traffic::Echo { connections, .. }
+                | Traffic::Amqp { connections, .. }
+                | Traffic::Idle { connections } => connections,
                 Traffic::Bulk { streams } => streams,
                 Traffic::Short { .. } => SHORT_AT_ONCE,
             }
@@ -311,10 +337,11 @@ impl Settings {
     /// Quick short rows stay below 14,000 connections: from there on `connect` must search for a
     /// free port among those in TIME_WAIT. The others have more than the 28,000 ports that there
     /// are, so that a balancer that wastes them shows.
-    pub(crate) fn new(quick: bool, rounds: Option<u32>) -> Self {
+    pub(crate) fn new(quick: bool, rounds: Option<u32>, threads: usize) -> Self {
         if quick {
             Self {
                 rounds: rounds.unwrap_or(3),
+                threads,
                 echo: Duration::from_millis(1500),
                 bulk_bytes: 2_000_000_000,
                 short_connections: 5_000,
@@ -322,6 +349,7 @@ impl Settings {
         } else {
             Self {
                 rounds: rounds.unwrap_or(5),
+                threads,
                 echo: Duration::from_secs(5),
                 bulk_bytes: 8_000_000_000,
                 short_connections: 60_000,

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::failure::Failure;
-use crate::process::Guarded;
+use crate::process::{Guarded, Side};
 
 /// strace, attached to all threads of a process.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Strace {
             .into_iter()
             .chain([counts.into(), "-p".into(), pid.to_string().into()])
             .collect::<Vec<_>>();
-        let process = Guarded::start("strace".as_ref(), &arguments, &output, None)?;
+        let process = Guarded::start("strace".as_ref(), &arguments, &output, Side::Balancer, None)?;
 
         let mut strace = Self { process, folder };
         let deadline = Instant::now() + ATTACH_LIMIT;

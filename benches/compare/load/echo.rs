@@ -75,7 +75,20 @@ pub(super) fn run(
     bytes: usize,
     time: Duration,
 ) -> io::Result<()> {
-    let mut echoes = Echoes::connect(to, connections, bytes)?;
+    let message = vec![b'w'; bytes];
+    let connect = |_| Ok((connect(to)?, message.clone()));
+    let streams = (0..connections).map(connect).collect::<io::Result<_>>()?;
+    play(streams, bytes, time)
+}
+
+/// Round trips for a while on streams that each send a message of their own, over and over, when the
+/// answer of so many bytes is there.
+pub(super) fn play(
+    streams: Vec<(TcpStream, Vec<u8>)>,
+    answer: usize,
+    time: Duration,
+) -> io::Result<()> {
+    let mut echoes = Echoes::new(streams, answer)?;
     echoes.run(WARM_UP)?;
     work(|| {
         echoes.times.reset();
@@ -89,39 +102,44 @@ struct Echoes {
     epoll: Epoll,
     /// By descriptor.
     streams: HashMap<u64, Echo>,
-    message: Vec<u8>,
+    /// Bytes of an answer.
+    answer: usize,
     /// Of round trips, in nanoseconds.
     times: Histogram<u64>,
 }
 
 struct Echo {
     stream: TcpStream,
-    /// Bytes of its message that are still to come back.
+    message: Vec<u8>,
+    /// Bytes of the answer that are still to come.
     missing: usize,
     sent: Instant,
 }
 
+impl Echo {
+    fn send(&mut self, now: Instant, answer: usize) -> io::Result<()> {
+        (self.sent, self.missing) = (now, answer);
+        self.stream.write_all(&self.message)
+    }
+}
+
 impl Echoes {
-    fn connect(to: SocketAddr, connections: u32, bytes: usize) -> io::Result<Self> {
+    fn new(streams: Vec<(TcpStream, Vec<u8>)>, answer: usize) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let mut streams = HashMap::new();
-        for _ in 0..connections {
-            let stream = connect(to)?;
-            let key = watch(&epoll, &stream)?;
-            let (missing, sent) = (0, Instant::now());
-            streams.insert(
-                key,
-                Echo {
-                    stream,
-                    missing,
-                    sent,
-                },
-            );
-        }
+        let add = |(stream, message)| {
+            let echo = Echo {
+                stream,
+                message,
+                missing: 0,
+                sent: Instant::now(),
+            };
+            Ok((watch(&epoll, &echo.stream)?, echo))
+        };
+        let streams = streams.into_iter().map(add).collect::<io::Result<_>>()?;
         Ok(Self {
             epoll,
             streams,
-            message: vec![b'w'; bytes],
+            answer,
             times: Histogram::new_with_bounds(1, LONGEST, 3).map_err(io::Error::other)?,
         })
     }
@@ -130,13 +148,11 @@ impl Echoes {
     fn run(&mut self, time: Duration) -> io::Result<u64> {
         let end = Instant::now() + time;
         for echo in self.streams.values_mut() {
-            echo.sent = Instant::now();
-            echo.stream.write_all(&self.message)?;
-            echo.missing = self.message.len();
+            echo.send(Instant::now(), self.answer)?;
         }
         let stall = EpollTimeout::try_from(STALL).map_err(io::Error::other)?;
         let mut events = [EpollEvent::empty(); EVENTS];
-        let mut buffer = vec![0; self.message.len()];
+        let mut buffer = vec![0; self.answer];
         let mut outstanding = self.streams.len();
         let mut round_trips = 0;
         while outstanding > 0 {
@@ -163,9 +179,7 @@ impl Echoes {
                 if now >= end {
                     outstanding -= 1;
                 } else {
-                    echo.sent = now;
-                    echo.stream.write_all(&self.message)?;
-                    echo.missing = self.message.len();
+                    echo.send(now, self.answer)?;
                 }
             }
         }
