@@ -2,7 +2,9 @@
 //! counts are the same on every machine.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::warren::{SOON, Setup, Warren};
-use crate::wire::{Server, pair, pass, ping, reset};
+use crate::wire::{Server, connect, pair, pass, ping, reset};
 
 const BUDGET: &str = include_str!("system_calls.txt");
 /// Calls that have no line in the budget, per unit of work: timers, the log.
@@ -36,7 +38,7 @@ fn budget() -> BTreeMap<&'static str, [f64; 2]> {
         .collect()
 }
 
-/// strace, attached to the one worker of a warren.
+/// strace, attached to the workers of a warren.
 struct Strace {
     child: Child,
     folder: tempfile::TempDir,
@@ -44,24 +46,17 @@ struct Strace {
 
 impl Strace {
     /// `None` where it is not there, or not allowed to.
-    fn attach(warren: &Warren) -> Option<Self> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", warren.id())).unwrap();
-        let mut tasks = tasks.map(|task| task.unwrap());
-        let is_worker = |name: String| name.trim() == "worker-0";
-        let worker = tasks
-            .find(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(is_worker));
-        let worker = worker.unwrap().file_name();
+    fn attach(warren: &Warren, arguments: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let said = File::create(folder.path().join("said")).unwrap();
         let mut strace = Command::new("strace");
-        strace.args(["-c", "-U", "calls,name", "-o"]);
-        strace.arg(folder.path().join("counts"));
-        strace
-            .arg("-p")
-            .arg(worker)
-            .stdin(Stdio::null())
-            .stderr(said);
-        let Ok(child) = strace.spawn() else {
+        strace.args(arguments).arg("-o");
+        strace.arg(folder.path().join("written"));
+        let workers = workers(warren);
+        for worker in &workers {
+            strace.arg("-p").arg(worker);
+        }
+        let Ok(child) = strace.stdin(Stdio::null()).stderr(said).spawn() else {
             println!("skipped: there is no strace");
             return None;
         };
@@ -69,7 +64,7 @@ impl Strace {
         let begun = Instant::now();
         loop {
             let said = std::fs::read_to_string(strace.folder.path().join("said")).unwrap();
-            if said.contains("attached") {
+            if said.matches("attached").count() == workers.len() {
                 return Some(strace);
             }
             if strace.child.try_wait().unwrap().is_some() {
@@ -81,23 +76,41 @@ impl Strace {
         }
     }
 
-    /// Calls per unit of work.
-    fn per(mut self, units: usize) -> BTreeMap<String, f64> {
+    /// What it has written.
+    fn detach(mut self) -> String {
         let id = i32::try_from(self.child.id()).unwrap();
         kill(Pid::from_raw(id), Signal::SIGINT).unwrap();
         self.child.wait().unwrap();
-        let counts = std::fs::read_to_string(self.folder.path().join("counts")).unwrap();
-        let line = |line: &str| {
-            let (calls, name) = line.trim().split_once(char::is_whitespace)?;
-            Some((name.trim().to_owned(), calls.parse::<f64>().ok()?))
-        };
-        let counts = counts.lines().filter_map(line);
-        counts
-            .filter(|(name, _)| name != "total")
-            .map(|(name, calls)| (name, calls / units as f64))
-            .collect()
+        std::fs::read_to_string(self.folder.path().join("written")).unwrap()
     }
 }
+
+/// The ids of its workers' threads.
+fn workers(warren: &Warren) -> Vec<OsString> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", warren.id())).unwrap();
+    let is_worker = |name: String| name.starts_with("worker-");
+    tasks
+        .map(|task| task.unwrap())
+        .filter(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(is_worker))
+        .map(|task| task.file_name())
+        .collect()
+}
+
+/// Calls per unit of work, from the columns that [`COUNT`] asks for.
+fn per(counts: &str, units: usize) -> BTreeMap<String, f64> {
+    let line = |line: &str| {
+        let (calls, name) = line.trim().split_once(char::is_whitespace)?;
+        Some((name.trim().to_owned(), calls.parse::<f64>().ok()?))
+    };
+    counts
+        .lines()
+        .filter_map(line)
+        .filter(|(name, _)| name != "total")
+        .map(|(name, calls)| (name, calls / units as f64))
+        .collect()
+}
+
+const COUNT: &[&str] = &["-c", "-U", "calls,name"];
 
 fn check(counted: &BTreeMap<String, f64>, column: usize, what: &str) {
     println!("  per {what}: {counted:.2?}");
@@ -133,7 +146,7 @@ fn a_round_trip_costs_what_it_did() {
     }
     // The first sweep arms keepalive, which happens once.
     std::thread::sleep(Duration::from_millis(2_100));
-    let Some(strace) = Strace::attach(&warren) else {
+    let Some(strace) = Strace::attach(&warren, COUNT) else {
         return;
     };
     for _ in 0..ROUNDS {
@@ -144,7 +157,11 @@ fn a_round_trip_costs_what_it_did() {
             pass(at_server, client, &message);
         }
     }
-    check(&strace.per(ROUNDS * CONNECTIONS), 0, "round trip");
+    check(
+        &per(&strace.detach(), ROUNDS * CONNECTIONS),
+        0,
+        "round trip",
+    );
     drop(pairs);
     warren.finish(&[&server]);
 }
@@ -161,12 +178,58 @@ fn a_short_connection_costs_what_it_did() {
         at_server.peek(&mut [0]).unwrap_err();
     };
     once();
-    let Some(strace) = Strace::attach(&warren) else {
+    let Some(strace) = Strace::attach(&warren, COUNT) else {
         return;
     };
     for _ in 0..SHORT {
         once();
     }
-    check(&strace.per(SHORT), 1, "short connection");
+    check(&per(&strace.detach(), SHORT), 1, "short connection");
     warren.finish(&[&server]);
+}
+
+/// Two workers meet in the pool, whose lock is held for a moment per connection, and nowhere else:
+/// with clients at both at once, hardly ever does one wait for the other.
+#[test]
+fn two_workers_do_not_wait_for_each_other() {
+    let server = Server::start();
+    // Accounts are queued for the thread that writes them, which has a lock of its own.
+    let mut warren = Warren::start(&Setup {
+        log: "connections = false",
+        ..Setup::of(&[&server])
+    });
+    let Some(strace) = Strace::attach(&warren, &["-e", "trace=futex,accept4"]) else {
+        return;
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..CONNECTIONS {
+            scope.spawn(|| {
+                for _ in 0..SHORT / CONNECTIONS {
+                    let mut client = connect(&warren);
+                    client.write_all(b"w").unwrap();
+                    // Somebody's, most likely of another thread.
+                    let mut at_server = server.accept();
+                    at_server.read_exact(&mut [0]).unwrap();
+                    at_server.write_all(b"w").unwrap();
+                    client.read_exact(&mut [0]).unwrap();
+                    reset(client);
+                }
+            });
+        }
+    });
+    let written = strace.detach();
+    let mut accepted: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in written.lines().filter(|line| line.contains("accept4(")) {
+        if !line.contains(" = -1") {
+            *accepted.entry(line.split(' ').next().unwrap()).or_default() += 1;
+        }
+    }
+    let waits = written.matches("FUTEX_WAIT").count();
+    println!("  accepted by each: {accepted:?}; one waited for another {waits} times");
+    assert_eq!(accepted.len(), 2, "{accepted:?}");
+    assert!(accepted.values().all(|count| *count > SHORT / 4));
+    assert!(waits <= SHORT / 50, "{waits} times a worker waited");
+    warren.until("no open connections", |warren| {
+        (warren.status()["connections"]["now"] == 0).then_some(())
+    });
 }

@@ -24,6 +24,7 @@ const MORE_MEMORY: u64 = 32 * 1024;
 #[derive(Default)]
 pub(crate) struct Setup<'a> {
     pub(crate) global: &'a str,
+    pub(crate) log: &'a str,
     pub(crate) listen: &'a str,
     pub(crate) pool: &'a str,
     /// Lines of `[pool.test.check]`; nothing: no checks.
@@ -71,11 +72,12 @@ impl Warren {
         };
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let text = format!(
-            "[global]\n{workers}drain_timeout = \"1s\"\n{}\n[log]\nformat = \"json\"\n\
+            "[global]\n{workers}drain_timeout = \"1s\"\n{}\n[log]\nformat = \"json\"\n{}\n\
              [admin]\nsocket = \"{}\"\n\
              [listen.test]\nbind = \"{address}\"\npool = \"test\"\n{}\n\
              [pool.test]\n{}\n[pool.test.check]\n{check}\n[pool.test.servers]\n{}",
             setup.global,
+            setup.log,
             socket.display(),
             setup.listen,
             setup.pool,

@@ -12,6 +12,7 @@ mod catalogue;
 mod crowd;
 #[path = "../exactness/keyed.rs"]
 mod keyed;
+mod paths;
 #[path = "../support/ports.rs"]
 mod ports;
 mod relay;

@@ -28,21 +28,21 @@ pub(crate) fn seed() -> u64 {
 }
 
 /// Writes the next bytes of a stream.
-fn write(stream: &mut TcpStream, keyed: &mut Keyed, length: usize) {
+pub(crate) fn write(stream: &mut TcpStream, keyed: &mut Keyed, length: usize) {
     let mut bytes = vec![0; length];
     keyed.fill(&mut bytes);
     stream.write_all(&bytes).unwrap();
 }
 
 /// Reads the next bytes of a stream.
-fn read(stream: &mut TcpStream, keyed: &mut Keyed, length: usize) {
+pub(crate) fn read(stream: &mut TcpStream, keyed: &mut Keyed, length: usize) {
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes).unwrap();
     keyed.check(&bytes).unwrap();
 }
 
 /// Reads the stream to its FIN; returns how long it was.
-fn read_to_end(stream: &mut TcpStream, keyed: &mut Keyed) -> u64 {
+pub(crate) fn read_to_end(stream: &mut TcpStream, keyed: &mut Keyed) -> u64 {
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match stream.read(&mut buffer).unwrap() {
