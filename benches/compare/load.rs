@@ -6,8 +6,8 @@
 //!          SEEN" -> holds its connections until its input ends
 //! ```
 //!
-//! SEEN, of echoes and confirms: the 50th, 99th and 99.9th percentile of the time of a round trip, in
-//! microseconds. Of short connections: the rate of the last quarter to that of the first.
+//! SEEN, of echoes and confirms: the 50th, 99th and 99.9th percentile of the time of a round trip,
+//! in microseconds. Of short connections: the rate of the last quarter to that of the first.
 //!
 //! A client gives up when nothing moves for [`STALL`], so that nobody waits for ever.
 

@@ -1,5 +1,5 @@
-//! Messages that a real broker confirms: AMQP 0-9-1, each connection with a queue of its own and one
-//! message on its way.
+//! Messages that a real broker confirms: AMQP 0-9-1, each connection with a queue of its own and
+//! one message on its way.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -81,8 +81,8 @@ pub(super) fn run(
     play(streams, bytes, time)
 }
 
-/// Round trips for a while on streams that each send a message of their own, over and over, when the
-/// answer of so many bytes is there.
+/// Round trips for a while on streams that each send a message of their own, again when the answer
+/// of so many bytes is there.
 pub(super) fn play(
     streams: Vec<(TcpStream, Vec<u8>)>,
     answer: usize,
