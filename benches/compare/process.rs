@@ -206,8 +206,8 @@ pub(crate) fn prepare(side: Side) -> Result<(), Failure> {
     keep_to_side(side).map_err(|errno| doing()(errno.into()))
 }
 
-/// Gives the balancer the last CPUs, one per thread, and the load generator all others, if there are
-/// any.
+/// Gives the balancer the last CPUs, one per thread, and the load generator all others, if there
+/// are any.
 ///
 /// Left to the scheduler, a balancer shares its CPU with the client in one run and with nobody in
 /// the next. The same binary then differs from itself by a factor of three in the row with one

@@ -1,5 +1,5 @@
-//! A real broker behind the balancer: Debian's RabbitMQ, with everything that it writes in a scratch
-//! folder.
+//! A real broker behind the balancer: Debian's RabbitMQ, with everything that it writes in a
+//! scratch folder.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;

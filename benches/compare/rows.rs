@@ -19,7 +19,8 @@ pub(crate) struct Row {
 pub(crate) enum Traffic {
     /// Each connection sends a message and waits for it to come back, over and over.
     Echo { connections: u32, bytes: u32 },
-    /// Each connection publishes a message to a real broker and waits for its confirm, over and over.
+    /// Each connection publishes a message to a real broker and waits for its confirm, over and
+    /// over.
     Amqp { connections: u32, bytes: u32 },
     /// Each stream carries its share of the volume from client to server.
     Bulk { streams: u32 },
