@@ -146,13 +146,16 @@ fn compare(arguments: &Arguments) -> Result<(), Failure> {
         Scene::namespaces()?
     };
     let machine = Machine::read(&programs, scene.description.clone())?;
-    let results = measure::all(&rows, &settings, &programs, &scene)?;
-    report::print(&machine, &settings, &results);
+    let mut results = Vec::new();
+    let measured = measure::all(&rows, &settings, &programs, &scene, &mut results);
+    if !results.is_empty() {
+        report::print(&machine, &settings, &results);
+    }
     if let Some(path) = &arguments.json {
         report::write_json(path, &machine, &settings, &results)?;
     }
     if let Some(path) = &arguments.plot {
         plot::write(path, &results)?;
     }
-    Ok(())
+    measured
 }

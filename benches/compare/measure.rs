@@ -48,44 +48,54 @@ const ARMED: Duration = Duration::from_secs(6);
 /// How long an idle balancer is looked at.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// Measures every row, round by round, and tells how far it is on stderr.
+/// Measures every row, round by round, and tells how far it is on stderr. Complete rows are
+/// in `results` also when a later one fails.
 pub(crate) fn all(
     rows: &[Row],
     settings: &Settings,
     programs: &Programs,
     scene: &Scene,
-) -> Result<Vec<Measured>, Failure> {
-    rows.iter()
-        .map(|row| {
-            let contenders = row.contenders().iter().copied();
-            let contenders: Vec<_> = contenders.filter(|one| programs.has(*one)).collect();
-            let rabbit = match row.traffic {
-                Traffic::Amqp { .. } => Some(Rabbit::start(scene)?),
-                Traffic::Echo { .. }
-                | Traffic::Bulk { .. }
-                | Traffic::Idle { .. }
-                | Traffic::Short { .. } => None,
-            };
-            let rabbit = rabbit.as_ref();
-            let mut samples: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
-            for round in 0..settings.rounds {
-                let mut order: Vec<usize> = (0..contenders.len()).collect();
-                if round % 2 == 1 {
-                    order.reverse();
-                }
-                for index in order {
-                    let sample = once(row, contenders[index], settings, programs, scene, rabbit)?;
-                    progress(row, round, settings.rounds, contenders[index], &sample);
-                    samples[index].push(sample);
-                }
-            }
-            Ok(Measured {
-                row: *row,
-                contenders,
-                samples,
-            })
-        })
-        .collect()
+    results: &mut Vec<Measured>,
+) -> Result<(), Failure> {
+    for row in rows {
+        results.push(whole_row(row, settings, programs, scene)?);
+    }
+    Ok(())
+}
+
+fn whole_row(
+    row: &Row,
+    settings: &Settings,
+    programs: &Programs,
+    scene: &Scene,
+) -> Result<Measured, Failure> {
+    let contenders = row.contenders().iter().copied();
+    let contenders: Vec<_> = contenders.filter(|one| programs.has(*one)).collect();
+    let rabbit = match row.traffic {
+        Traffic::Amqp { .. } => Some(Rabbit::start(scene)?),
+        Traffic::Echo { .. }
+        | Traffic::Bulk { .. }
+        | Traffic::Idle { .. }
+        | Traffic::Short { .. } => None,
+    };
+    let rabbit = rabbit.as_ref();
+    let mut samples: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
+    for round in 0..settings.rounds {
+        let mut order: Vec<usize> = (0..contenders.len()).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for index in order {
+            let sample = once(row, contenders[index], settings, programs, scene, rabbit)?;
+            progress(row, round, settings.rounds, contenders[index], &sample);
+            samples[index].push(sample);
+        }
+    }
+    Ok(Measured {
+        row: *row,
+        contenders,
+        samples,
+    })
 }
 
 fn progress(row: &Row, round: u32, rounds: u32, contender: Contender, sample: &Sample) {

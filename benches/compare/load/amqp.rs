@@ -24,7 +24,8 @@ pub(super) fn run(
     time: Duration,
 ) -> io::Result<()> {
     let open = |number| {
-        let queue = format!("compare-{number}");
+        // The queue of a client before this one may not be gone yet.
+        let queue = format!("compare-{}-{number}", std::process::id());
         let stream = log_in(to, Some(&queue))?;
         let mut publish = Vec::new();
         let method = Method::BasicPublish {
