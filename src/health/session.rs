@@ -14,6 +14,8 @@ use crate::amqp::DecodeError;
 use crate::config::SendProxy;
 
 const LONGEST_GOODBYE: Duration = Duration::from_millis(200);
+/// For the answer to the last question of a broker that hangs.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
 
 /// A logged-in check connection.
 #[derive(Debug)]
@@ -93,9 +95,13 @@ impl Session {
 
     /// Says goodbye and waits a moment for the answer, so that the broker logs an orderly end. A
     /// session that is dropped instead costs a warning in its log.
-    pub async fn leave(self) {
-        // Whatever comes or does not come: it is over.
-        let _ = timeout(LONGEST_GOODBYE, self.part()).await;
+    pub async fn leave(mut self) {
+        if timeout(LONGEST_GOODBYE, self.say_goodbye()).await.is_err() {
+            // It will read that after our question, if it goes on.
+            self.conversation.leave();
+            // Whatever comes or does not come: it is over.
+            let _ = self.flush();
+        }
     }
 
     /// Says goodbye to a broker that hangs, and waits for the answer however long that takes.
@@ -103,6 +109,13 @@ impl Session {
     /// It will read our last question first and answer that, too. RabbitMQ logs a crash report if
     /// it cannot, after a reset no less than after a FIN: what arrived before it is still read.
     pub async fn part(mut self) {
+        if timeout(LAST_ANSWER, self.say_goodbye()).await.is_err() {
+            // It may never answer that question.
+            self.say_goodbye().await;
+        }
+    }
+
+    async fn say_goodbye(&mut self) {
         self.conversation.leave();
         if self.flush().is_ok() {
             while self.next().await.is_ok() {}

@@ -173,29 +173,41 @@ fn leaves_politely_once_logged_in() {
     assert_eq!(check.take_output(), b"", "nothing to close yet");
     let mut check = logged_in();
     check.leave();
-    assert_eq!(check.take_output(), goodbye(1, Writer::method(20, 40)));
-}
-
-#[test]
-fn waits_for_the_answer_to_its_goodbye_whatever_else_comes() {
-    let mut check = logged_in();
-    check.ask();
-    check.leave();
-    let qos_ok = frame(1, Writer::method(60, 11));
-    assert_eq!(
-        check.receive(&qos_ok),
-        Ok(Vec::new()),
-        "answers a question of before"
-    );
-    let _ = check.take_output();
-    assert_eq!(check.receive(CHANNEL_CLOSE_OK), Ok(Vec::new()));
-    assert_eq!(check.take_output(), goodbye(0, Writer::method(10, 50)));
+    assert_eq!(check.take_output(), goodbye());
     assert_eq!(check.receive(CONNECTION_CLOSE_OK), Err(Failure::Left));
 }
 
-fn goodbye(channel: u16, method: Writer) -> Vec<u8> {
-    let method = method.u16(200).short_string("goodbye");
-    frame(channel, method.u16(0).u16(0))
+#[test]
+fn waits_for_its_last_answer_before_it_says_goodbye() {
+    let mut check = logged_in();
+    check.ask();
+    let _ = check.take_output();
+    check.leave();
+    assert_eq!(check.take_output(), b"", "the channel is at work");
+    let qos_ok = frame(1, Writer::method(60, 11));
+    assert_eq!(check.receive(&qos_ok), Ok(vec![Heard::Answer]));
+    assert_eq!(check.take_output(), goodbye());
+    assert_eq!(check.receive(CONNECTION_CLOSE_OK), Err(Failure::Left));
+}
+
+#[test]
+fn says_goodbye_at_once_when_told_twice_and_then_waits_whatever_else_comes() {
+    let mut check = logged_in();
+    check.ask();
+    let _ = check.take_output();
+    check.leave();
+    check.leave();
+    assert_eq!(check.take_output(), goodbye());
+    let qos_ok = frame(1, Writer::method(60, 11));
+    assert_eq!(check.receive(&qos_ok), Ok(Vec::new()));
+    check.leave();
+    assert_eq!(check.take_output(), b"", "said already");
+    assert_eq!(check.receive(CONNECTION_CLOSE_OK), Err(Failure::Left));
+}
+
+fn goodbye() -> Vec<u8> {
+    let close = Writer::method(10, 50).u16(200).short_string("goodbye");
+    frame(0, close.u16(0).u16(0))
 }
 
 #[test]

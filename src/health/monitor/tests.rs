@@ -178,7 +178,7 @@ async fn converse(broker: Rc<Broker>, mut stream: TcpStream) -> std::io::Result<
                 if read == 0 || (answer.is_none() && broker.closes.get()) {
                     return Ok(());
                 }
-                if buffer[..read].windows(4).any(|method| method == b"\0\x14\0\x28") {
+                if buffer[..read].windows(4).any(|method| method == b"\0\x0A\0\x32") {
                     broker.goodbyes.set(broker.goodbyes.get() + 1);
                 }
                 if !broker.hangs.get() && number > broker.forgets.get() {
@@ -274,6 +274,11 @@ async fn a_session_that_stays_silent_is_replaced() {
         watched.becomes(State::Up).await;
         assert!(down.elapsed() > Duration::from_secs(9));
         assert_eq!(broker.logins.get(), 2);
+        // It gets ten seconds for the answer that it forgot.
+        assert_eq!(broker.goodbyes.get(), 0);
+        while broker.goodbyes.get() == 0 && down.elapsed() < Duration::from_secs(25) {
+            sleep(Duration::from_millis(10)).await;
+        }
         assert_eq!(broker.goodbyes.get(), 1, "of the first session");
     };
     LocalSet::new().run_until(test).await;
