@@ -47,6 +47,12 @@ const EVENTS: [Event; 4] = [
 /// A writer that has got nowhere for so long is stalled.
 const STILL: Duration = Duration::from_millis(400);
 
+/// How long it stays stalled, if that was asked for.
+fn stall() -> Duration {
+    let asked = std::env::var("WARREN_STALL").ok();
+    Duration::from_secs(asked.map_or(0, |text| text.parse().expect("seconds")))
+}
+
 /// Somebody who writes a keyed stream until told to stop, or until it fails.
 struct Writer {
     stop: Arc<AtomicBool>,
@@ -106,6 +112,8 @@ impl Writer {
             let before = self.written();
             thread::sleep(STILL);
             if self.written() == before {
+                thread::sleep(stall());
+                assert_eq!(self.written(), before, "it is still stalled");
                 return;
             }
         }
