@@ -489,7 +489,18 @@ impl Connection {
 
     /// Whether the sweep should look at this connection every time.
     pub(super) fn wants_a_look(&self) -> bool {
-        self.watched.get() || !self.guarded.get() || self.is_overdue()
+        self.watched.get() || !self.guarded.get() || self.has_fallen_quiet() || self.is_overdue()
+    }
+
+    /// Whether this is the first sweep at which [`Connection::is_quiet`]: the relay makes sure that
+    /// nothing was left unread.
+    fn has_fallen_quiet(&self) -> bool {
+        self.worker.tick.get().wrapping_sub(self.active.get()) == 2
+    }
+
+    /// Whether an order waits to be taken.
+    pub(super) fn has_order(&self) -> bool {
+        self.order.get().is_some()
     }
 
     /// For how long no byte has moved.
@@ -545,11 +556,7 @@ impl Connection {
                     connect::guard(server);
                 }
                 let failed = |side, stream: &TcpStream| {
-                    stream
-                        .take_error()
-                        .ok()
-                        .flatten()
-                        .map(|error| cause_of(side, &error))
+                    vanish::failure(stream).map(|error| cause_of(side, &error))
                 };
                 // A reset first: it can look like an end.
                 failed(Side::Client, client).or_else(|| match server {

@@ -18,6 +18,9 @@ use super::worker::Worker;
 const BACKLOG: i32 = 4096;
 /// How long to stay away from a listener after our own limits were hit.
 const PAUSE_LIMITED: Duration = Duration::from_millis(100);
+/// So many clients that had gone when they were accepted, one after the other, are no chance: it is
+/// us who may not accept (EPERM of a security module or a filter, say).
+const ODD: u32 = 16;
 /// How long to wait before a broken listener is bound anew.
 const PAUSE_BROKEN: Duration = Duration::from_secs(1);
 
@@ -103,6 +106,7 @@ pub(super) async fn run(worker: Rc<Worker>, index: usize, socket: StdListener) {
     let mut listener = TcpListener::from_std(socket);
     let counters = Rc::clone(&worker);
     let counters = &counters.counters.listeners[index];
+    let mut aborted = 0;
     loop {
         let accepted = match &listener {
             Ok(listener) => accept(&worker, index, listener).await,
@@ -110,6 +114,7 @@ pub(super) async fn run(worker: Rc<Worker>, index: usize, socket: StdListener) {
         };
         let error = match accepted {
             Ok((client, peer, slot)) => {
+                aborted = 0;
                 counters.accepted.add(1);
                 slot.occupy();
                 connection::spawn(&worker, index, client, peer, slot);
@@ -124,8 +129,11 @@ pub(super) async fn run(worker: Rc<Worker>, index: usize, socket: StdListener) {
         };
         let name = &worker.registry.config.listeners[index].name;
         match AcceptFailure::of(&error) {
-            AcceptFailure::PeersFault => counters.accept_aborted.add(1),
-            AcceptFailure::OurLimits => {
+            AcceptFailure::PeersFault if aborted < ODD => {
+                aborted += 1;
+                counters.accept_aborted.add(1);
+            }
+            AcceptFailure::PeersFault | AcceptFailure::OurLimits => {
                 counters.accept_limited.add(1);
                 worker.complain(format_args!("listener {name} cannot accept: {error}"));
                 tokio::time::sleep(PAUSE_LIMITED).await;

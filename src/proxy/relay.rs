@@ -10,11 +10,12 @@
 //! relay ends.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use nix::libc::ECONNRESET;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -85,6 +86,10 @@ struct Direction {
     finished: bool,
     /// The source has had our FIN: the other direction has ended.
     answered: bool,
+    /// Read also without being told that there is something, until the kernel says that there is
+    /// nothing. tokio takes a short read for the last one; a read that ends where urgent data was
+    /// (tcp(7)) is short, too, and splice never gets past that place.
+    insisting: bool,
     /// Full reads in a row while copying, small ones in a row while splicing.
     streak: u8,
     nagle: Nagle,
@@ -157,8 +162,16 @@ impl Relay {
         server: &mut TcpStream,
         connection: &Connection,
     ) -> Poll<Cause> {
+        let looking = connection.has_order();
         if let Some(cause) = connection.order(client, Some(server)) {
             return Poll::Ready(cause);
+        }
+        if looking && connection.is_quiet() {
+            if !self.is_stalled() {
+                self.release(&connection.scratch().pipes);
+            }
+            self.to_server.insisting = true;
+            self.to_client.insisting = true;
         }
         self.to_server.answered = self.to_client.has_ended();
         let mut moved = Moved::default();
@@ -170,9 +183,6 @@ impl Relay {
             .to_client
             .poll(cx, server, client, connection, &mut moved.to_client);
         connection.moved(moved.to_server, moved.to_client);
-        if connection.is_quiet() && !self.is_stalled() {
-            self.release(&connection.scratch().pipes);
-        }
         connection
             .watched
             .set(self.is_stalled() || self.is_splicing() || self.is_half_closed());
@@ -233,6 +243,7 @@ impl Direction {
             pending,
             finished: false,
             answered: false,
+            insisting: false,
             streak: 0,
             nagle,
         }
@@ -366,10 +377,8 @@ impl Direction {
         moved: &mut u64,
     ) -> Poll<Result<(), Failure>> {
         let mut buffer = scratch.buffer.borrow_mut();
-        let mut read = ReadBuf::new(&mut buffer);
-        ready!(Pin::new(&mut *source).poll_read(cx, &mut read))
-            .map_err(|e| self.source_failed(e))?;
-        let bytes = read.filled();
+        let received = ready!(self.poll_receive(cx, source, &mut buffer));
+        let bytes = &buffer[..received.map_err(|e| self.source_failed(e))?];
         if bytes.is_empty() {
             return Poll::Ready(self.finish(source));
         }
@@ -398,8 +407,27 @@ impl Direction {
         Poll::Ready(Ok(()))
     }
 
-    /// Fills the empty pipe from the source. Only an empty one: then EAGAIN can only mean that the
-    /// socket is empty, and tokio may forget that it was readable.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut TcpStream,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut read = ReadBuf::new(buffer);
+        if let Poll::Ready(received) = Pin::new(&mut *source).poll_read(cx, &mut read) {
+            return Poll::Ready(received.map(|()| read.filled().len()));
+        }
+        if self.insisting {
+            match (&*SockRef::from(&*source)).read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.insisting = false,
+                received => return Poll::Ready(received),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Fills the empty pipe from the source. Only an empty one: then EAGAIN means that the socket
+    /// is empty, or that urgent data is next, and tokio may forget that it was readable.
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -412,7 +440,11 @@ impl Direction {
         let side = self.from;
         ready!(source.poll_read_ready(cx)).map_err(|error| Failure { side, error })?;
         match source.try_io(Interest::READABLE, || pipe.fill_from(source)) {
-            Ok(0) => self.finish(source)?,
+            Ok(0) => {
+                // The end, or urgent data with more behind it and then the end: recv can tell.
+                self.leave_splice(&scratch.pipes);
+                self.insisting = true;
+            }
             Ok(count) if count >= MUCH => self.streak = 0,
             Ok(_) => self.streak += 1,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -6,6 +6,7 @@
 //! it answers, as a broker's is during an alarm. So the kernel is asked what it knows (TCP_INFO),
 //! of connections on which nothing has moved for a while.
 
+use std::io;
 use std::time::Duration;
 
 use nix::libc;
@@ -32,12 +33,27 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(70);
 /// at last.
 const PATIENCE_CLOSED: Duration = Duration::from_secs(240);
 
+/// The state of a socket whose connection is over (`include/net/tcp_states.h`).
+const TCP_CLOSE: u8 = 7;
+
+/// Why the connection is over, if it is.
+///
+/// SO_ERROR alone would not do: it also tells, and forgets, what TCP goes on after, such as a router or
+/// a neighbour that cannot be reached for a while ("soft" errors, RFC 1122, section 4.2.3.9).
+pub(super) fn failure(stream: &TcpStream) -> Option<io::Error> {
+    let info = getsockopt(stream, TcpInfo).ok()?;
+    if info.tcpi_state != TCP_CLOSE {
+        return None;
+    }
+    stream.take_error().ok().flatten()
+}
+
 /// What the kernel knows of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
     /// It owes us nothing.
     Quiet,
-    /// It owes us an acknowledgement, or keeps its window closed.
+    /// It owes us an acknowledgement, or keeps its window closed while there is something for it.
     Awaited,
     /// It has owed us an acknowledgement for too long.
     Gone,
@@ -48,18 +64,19 @@ pub(super) fn look(stream: &TcpStream) -> Peer {
     // A socket that does not tell has failed, as its next read will say.
     let info = getsockopt(stream, TcpInfo);
     info.map_or(Peer::Quiet, |info| {
-        judge(info.tcpi_unacked, info.tcpi_probes, info.tcpi_last_ack_recv)
+        let heard = Duration::from_millis(info.tcpi_last_ack_recv.into());
+        let waiting = info.tcpi_notsent_bytes > 0;
+        judge(info.tcpi_unacked, info.tcpi_probes, waiting, heard)
     })
 }
 
-/// `unacknowledged`: segments on their way. `probes`: questions without an answer. `heard`:
-/// milliseconds since the peer acknowledged something.
-fn judge(unacknowledged: u32, probes: u8, heard: u32) -> Peer {
-    let heard = Duration::from_millis(heard.into());
+/// `unacknowledged`: segments on their way. `probes`: questions without an answer. `waiting`: bytes
+/// are kept back by its window. `heard`: since when it has acknowledged nothing.
+fn judge(unacknowledged: u32, probes: u8, waiting: bool, heard: Duration) -> Peer {
     match (unacknowledged, probes) {
-        (0, 0) => Peer::Quiet,
-        (0, _) if heard > PATIENCE_CLOSED => Peer::Gone,
         (1.., _) if heard >= PATIENCE => Peer::Gone,
+        (0, 1..) if heard > PATIENCE_CLOSED => Peer::Gone,
+        (0, 0) if !waiting => Peer::Quiet,
         _ => Peer::Awaited,
     }
 }
@@ -70,12 +87,22 @@ mod tests {
 
     #[test]
     fn only_a_peer_that_owes_an_answer_can_be_gone() {
-        let hours = 3 * 3_600_000;
-        assert_eq!(judge(0, 0, hours), Peer::Quiet, "idle");
-        assert_eq!(judge(1, 0, 69_999), Peer::Awaited);
-        assert_eq!(judge(1, 0, 70_000), Peer::Gone);
-        assert_eq!(judge(7, 3, 0), Peer::Awaited, "it answers");
-        assert_eq!(judge(0, 1, 120_000), Peer::Awaited, "closed window");
-        assert_eq!(judge(0, 1, 240_001), Peer::Gone);
+        let seconds = |count: f64| Duration::from_secs_f64(count);
+        let hours = seconds(10_000.0);
+        assert_eq!(judge(0, 0, false, hours), Peer::Quiet, "idle");
+        assert_eq!(judge(1, 0, false, seconds(69.999)), Peer::Awaited);
+        assert_eq!(judge(1, 0, false, seconds(70.0)), Peer::Gone);
+        assert_eq!(judge(7, 3, false, seconds(0.0)), Peer::Awaited, "answers");
+    }
+
+    #[test]
+    fn a_closed_window_is_asked_about_again_and_again() {
+        let seconds = Duration::from_secs;
+        // Every question has been answered, the last one a minute ago. It may go at any time.
+        assert_eq!(judge(0, 0, true, seconds(60)), Peer::Awaited);
+        assert_eq!(judge(0, 1, true, seconds(120)), Peer::Awaited);
+        assert_eq!(judge(0, 1, true, seconds(240)), Peer::Awaited);
+        assert_eq!(judge(0, 1, true, seconds(241)), Peer::Gone);
+        assert_eq!(judge(0, 1, false, seconds(241)), Peer::Gone);
     }
 }

@@ -246,6 +246,7 @@ fn warnings_about_the_file_are_lines_of_the_log() {
     let server = Server::start();
     let setup = Setup {
         pool: "idle_timeout = \"30s\"",
+        complaints: &["the idle timeout can end healthy"],
         ..Setup::of(&[&server])
     };
     // Every line that is not JSON fails the test.

@@ -230,6 +230,7 @@ fn a_server_that_cannot_be_found_is_down() {
             "a = \"nonexistent.invalid:5672\"\nb = \"{}\"",
             server.address
         ),
+        complaints: &["server changed"],
         ..Setup::default()
     };
     let warren = Warren::start(&setup);
@@ -246,6 +247,7 @@ fn a_server_that_cannot_be_found_is_down() {
 fn without_a_server_that_can_be_found_clients_are_reset() {
     let setup = Setup {
         servers: "a = \"nonexistent.invalid:5672\"".to_owned(),
+        complaints: &["server changed", "pool has no usable server"],
         ..Setup::default()
     };
     let mut warren = Warren::start(&setup);

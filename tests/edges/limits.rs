@@ -187,6 +187,7 @@ fn a_backup_serves_only_while_the_others_are_down() {
             "a = \"{}\"\nspare = {{ address = \"{}\", backup = true }}",
             active.address, backup.address
         ),
+        complaints: &["server changed"],
         ..Setup::default()
     };
     let mut warren = Warren::start(&setup);
@@ -249,6 +250,7 @@ fn only_idle_connections_end_by_idle_timeout() {
     let server = Server::start();
     let setup = Setup {
         pool: "idle_timeout = \"2s\"",
+        complaints: &["the idle timeout can end healthy"],
         ..Setup::of(&[&server])
     };
     let mut warren = Warren::start(&setup);

@@ -17,5 +17,6 @@ mod ports;
 mod proxy_header;
 mod sockets;
 mod system_calls;
+#[expect(dead_code, reason = "shared with the tests of faults")]
 mod warren;
 mod wire;

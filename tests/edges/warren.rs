@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::ports::free_port;
@@ -16,9 +18,10 @@ use crate::wire::{Server, connect_from, ping};
 /// Longest wait for anything that should happen at once; generous, for a loaded machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// What may be taken after all connections have ended, in kB: buffers that are made once, and what
-/// the allocator keeps for the next connections, but not what a thousand connections had aside.
-const MORE_MEMORY: u64 = 32 * 1024;
+/// What may be taken after all connections have ended, in kB: buffers that are made once.
+/// The allocator is told to give back at once what it has no use for.
+const MORE_MEMORY: u64 = 1024;
+const GIVE_BACK: &str = "dirty_decay_ms:0,muzzy_decay_ms:0";
 
 /// What differs from the plainest configuration: lines of TOML.
 #[derive(Default)]
@@ -30,6 +33,8 @@ pub(crate) struct Setup<'a> {
     /// Lines of `[pool.test.check]`; nothing: no checks.
     pub(crate) check: &'a str,
     pub(crate) servers: String,
+    /// Parts of the warnings and errors that may be logged; there must be no others.
+    pub(crate) complaints: &'a [&'static str],
 }
 
 impl Setup<'_> {
@@ -52,6 +57,7 @@ pub(crate) struct Warren {
     log: PathBuf,
     /// Descriptors while no connection is open.
     descriptors: usize,
+    complaints: Vec<&'static str>,
     /// Its own memory (`RssAnon`, proc_pid_status(5)) while no connection is open, in kB.
     memory: u64,
     _home: tempfile::TempDir,
@@ -88,6 +94,7 @@ impl Warren {
         let child = Command::new(env!("CARGO_BIN_EXE_warren"))
             .args(["run", "-c"])
             .arg(&file)
+            .env("_RJEM_MALLOC_CONF", GIVE_BACK)
             .stdin(Stdio::null())
             .stderr(output)
             .spawn()
@@ -98,6 +105,7 @@ impl Warren {
             socket,
             log,
             descriptors: 0,
+            complaints: setup.complaints.to_vec(),
             memory: 0,
             _home: home,
         };
@@ -120,6 +128,11 @@ impl Warren {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.id()).unwrap();
+        kill(Pid::from_raw(id), signal).unwrap();
     }
 
     /// Asks until there is an answer.
@@ -262,12 +275,13 @@ impl Warren {
         self.until("as few descriptors as at the beginning", |warren| {
             (warren.descriptors() <= before).then_some(())
         });
-        let (memory, limit) = (self.process("RssAnon"), self.memory + MORE_MEMORY);
+        let (memory, before) = (self.process("RssAnon"), self.memory);
+        println!("  {memory} kB of memory, {before} before");
         assert!(
-            memory <= limit,
-            "{memory} kB of memory, {} before",
-            self.memory
+            memory <= before + MORE_MEMORY,
+            "{memory} kB of memory, {before} before"
         );
+        self.has_not_complained();
         self.until("one account per connection, as the status says", |warren| {
             let (status, accounts) = (warren.status(), warren.accounts());
             let mut logged = BTreeMap::new();
@@ -288,9 +302,23 @@ impl Warren {
                 })
                 .filter(|(_, count)| *count > 0)
                 .collect();
-            let accepted = status["listeners"][0]["accepted"].as_u64().unwrap();
+            let listeners = status["listeners"].as_array().unwrap().iter();
+            let accepted: u64 = listeners.map(|l| l["accepted"].as_u64().unwrap()).sum();
             (accepted == accounts.len() as u64 && logged == counted).then_some(())
         });
+    }
+}
+
+impl Warren {
+    /// Nothing is in the log but what is expected.
+    fn has_not_complained(&self) {
+        let mut lines = self.lines();
+        lines.retain(|line| {
+            let message = line["message"].as_str().unwrap();
+            let expected = self.complaints.iter().any(|part| message.contains(part));
+            (line["level"] == "WARN" || line["level"] == "ERROR") && !expected
+        });
+        assert!(lines.is_empty(), "{lines:#?}");
     }
 }
 

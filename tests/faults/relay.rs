@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, send};
 use std::os::fd::AsRawFd;
 
@@ -93,8 +94,45 @@ fn urgent_data_stalls_nothing() {
         send(client.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap();
         read(&mut at_server, &mut theirs, 1000);
     }
+    // Before and behind it, when warren comes to read; nothing follows that would wake it.
+    for _ in 0..3 {
+        warren.signal(Signal::SIGSTOP);
+        write(&mut client, &mut ours, 1000);
+        send(client.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap();
+        write(&mut client, &mut ours, 1000);
+        thread::sleep(Duration::from_millis(50));
+        warren.signal(Signal::SIGCONT);
+        read(&mut at_server, &mut theirs, 2000);
+    }
     ping(&mut client, &mut at_server, b"and back");
     drop((client, at_server));
+    warren.finish(&[&server]);
+}
+
+/// Case 31 on the splice path: the call never moves anything past urgent data.
+#[test]
+fn urgent_data_in_a_spliced_stream_stalls_nothing() {
+    let seed = seed();
+    let server = Server::start();
+    let warren = Warren::start(&Setup::of(&[&server]));
+    let (mut client, mut at_server) = pair(&warren, &server);
+    let sending = thread::spawn(move || {
+        let mut ours = Keyed::new(seed, 1, true);
+        for _ in 0..3 {
+            write(&mut client, &mut ours, 16 * MIB);
+            send(client.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap();
+        }
+        write(&mut client, &mut ours, 16 * MIB);
+        finish_writing(&client);
+        expect_end(&mut client);
+    });
+    let mut theirs = Keyed::new(seed, 1, true);
+    let arrived = read_to_end(&mut at_server, &mut theirs);
+    assert_eq!(arrived, 64 * MIB as u64);
+    let spliced = warren.status()["spliced"].as_u64().unwrap();
+    assert!(spliced > 8 * MIB as u64, "{spliced} bytes were spliced");
+    drop(at_server);
+    sending.join().unwrap();
     warren.finish(&[&server]);
 }
 

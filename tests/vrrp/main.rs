@@ -41,6 +41,17 @@ const NOTHING: &str = "ip";
 
 fn main() -> ExitCode {
     harness::run(&[
+        // The longest first.
+        test!(
+            "/usr/bin/python3",
+            relay::peers_that_vanish_are_found_and_closed_windows_are_kept
+        ),
+        test!("/usr/bin/python3", relay::an_outage_of_seconds_ends_nothing),
+        test!("/usr/bin/python3", relay::a_server_that_vanishes_is_found),
+        test!(
+            "/usr/bin/python3",
+            relay::without_a_source_port_the_client_goes_elsewhere
+        ),
         test!(NOTHING, behaviour::who_wins_and_who_follows),
         test!(NOTHING, behaviour::a_killed_node_loses_the_address),
         test!(
@@ -72,14 +83,6 @@ fn main() -> ExitCode {
         test!(NOTHING, behaviour::a_missing_capability_is_named),
         test!(NOTHING, behaviour::neighbours_are_told),
         test!(NOTHING, behaviour::an_address_with_a_label_counts),
-        test!(
-            "/usr/bin/python3",
-            relay::peers_that_vanish_are_found_and_closed_windows_are_kept
-        ),
-        test!(
-            "/usr/bin/python3",
-            relay::without_a_source_port_the_client_goes_elsewhere
-        ),
         test!(NOTHING, vip::an_address_has_a_lease),
         test!(NOTHING, vip::an_address_that_is_renewed_stays),
         test!(NOTHING, vip::releasing_takes_away_what_was_claimed),

@@ -95,6 +95,116 @@ pub(crate) fn peers_that_vanish_are_found_and_closed_windows_are_kept() {
     drop(stalled);
 }
 
+/// Tells whatever arrives to the end of the stream by its SHA-256.
+const DIGESTS: &str = "\
+import hashlib, socket, threading
+s = socket.create_server(('', 7000))
+def serve(c):
+    digest, length = hashlib.sha256(), 0
+    try:
+        while data := c.recv(1 << 18):
+            digest.update(data)
+            length += len(data)
+        print('arrived', length, digest.hexdigest(), flush=True)
+    except OSError as e: print('failed:', e, flush=True)
+while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+";
+
+/// Writes a stream of random bytes, and another one slowly, for 14 seconds.
+const WRITERS: &str = "\
+import hashlib, os, socket, threading, time
+def write(size, pause):
+    c = socket.create_connection(('10.9.0.1', 5672))
+    digest, length, end = hashlib.sha256(), 0, time.monotonic() + 14
+    while time.monotonic() < end:
+        data = os.urandom(size)
+        c.sendall(data)
+        digest.update(data)
+        length += size
+        time.sleep(pause)
+    c.shutdown(socket.SHUT_WR)
+    print('arrived', length, digest.hexdigest(), flush=True)
+    c.recv(1)
+both = [threading.Thread(target=write, args=a) for a in ((65536, 0.005), (8, 0.3))]
+for one in both: one.start()
+print('connected', flush=True)
+for one in both: one.join()
+";
+
+/// A server's cable is out for eight seconds, long enough for its neighbours to find that they
+/// cannot reach it. TCP goes on after that, and so does every connection through warren.
+pub(crate) fn an_outage_of_seconds_ends_nothing() {
+    let lab = Lab::new(3);
+    let mut server = lab.host(2).inside("/usr/bin/python3");
+    server.args(["-c", DIGESTS]);
+    let server = lab.host(2).start(server);
+    let warren = Warren::start(lab.host(1), CONFIG, "");
+    until("it listens", LONG, || {
+        warren.process.log().contains("accepting")
+    });
+    let mut python = lab.host(3).inside("/usr/bin/python3");
+    python.args(["-c", WRITERS]);
+    let client = lab.host(3).start(python);
+    until("connected", LONG, || client.log().contains("connected"));
+    std::thread::sleep(Duration::from_secs(3));
+    let spliced = warren.status()["spliced"].as_u64();
+    assert!(spliced > Some(1 << 20), "{spliced:?} bytes were spliced");
+    lab.link(2, "down");
+    // As it would after some seconds more, it looks for its neighbour and does not find it.
+    lab.host(1).ip("neigh flush dev eth0");
+    std::thread::sleep(Duration::from_secs(8));
+    lab.link(2, "up");
+    let arrived = |log: &str| {
+        let lines = log.lines().filter(|line| line.starts_with("arrived"));
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    until("all has arrived", 3 * LONG, || {
+        arrived(&server.log()).len() == 2 || warren.process.log().contains("vanished")
+    });
+    let log = warren.process.log();
+    assert!(!log.contains("vanished"), "{log}");
+    let (sent, came) = (arrived(&client.log()), arrived(&server.log()));
+    assert_eq!(came.len(), 2, "{log}\n{}", server.log());
+    assert_eq!(came, sent);
+}
+
+/// A server vanishes with data on its way to it, and with none. Both clients are told.
+pub(crate) fn a_server_that_vanishes_is_found() {
+    let lab = Lab::new(3);
+    let mut server = lab.host(2).inside("/usr/bin/python3");
+    server.args(["-c", SERVER]);
+    let _server = lab.host(2).start(server);
+    let warren = Warren::start(lab.host(1), CONFIG, "");
+    until("it listens", LONG, || {
+        warren.process.log().contains("accepting")
+    });
+    let start = |then: &str| {
+        let mut python = lab.host(3).inside("/usr/bin/python3");
+        let tell = "try: print('end:', c.recv(1), flush=True)\n\
+                    except OSError as e: print('end:', e.errno, flush=True)";
+        python.args(["-c", &client("I", &format!("{then}\n{tell}"))]);
+        let client = lab.host(3).start(python);
+        until("connected", LONG, || client.log().contains("connected"));
+        client
+    };
+    let idle = start("");
+    let in_flight = start("time.sleep(3)\nc.sendall(b'on its way')");
+    std::thread::sleep(Duration::from_secs(1));
+    lab.link(2, "down");
+    let pulled = Instant::now();
+    let told = |client: &crate::lab::Process| client.log().contains("end: 104");
+    until("both clients are reset", VANISHED, || {
+        told(&idle) && told(&in_flight)
+    });
+    println!("  noticed after {:?}", pulled.elapsed());
+    let log = warren.process.log();
+    let vanished = log.matches("ending=server-vanished by=server").count();
+    assert_eq!(vanished, 2, "{log}");
+    assert!(pulled.elapsed() > Duration::from_secs(60), "not too early");
+}
+
 /// All but a few source ports are taken away from the host; each server has a whole set of them, so
 /// that a client for whom there is no port to the one goes to the other.
 pub(crate) fn without_a_source_port_the_client_goes_elsewhere() {
