@@ -641,7 +641,8 @@ fn log_change(pool: &Pool, change: &StateChange) {
         tracing::warn!(pool = %pool_name, %server, from, to, reason = %change.reason,
             usable = active + backup, "server changed");
     }
-    if active + backup == 0 {
+    // At the start the first server may be down before the others have been asked.
+    if active + backup == 0 && !pool.is_undecided() {
         tracing::error!(pool = %pool_name, "pool has no usable server");
     }
 }

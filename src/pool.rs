@@ -278,6 +278,12 @@ impl Pool {
         self.with(|table| table.usable())
     }
 
+    /// Whether a server has not been checked yet, as at the start.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.with(|table| table.is_undecided())
+    }
+
     /// Does something under the lock, and wakes whom it concerns when the lock is free again.
     fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
         // A panic ends the process, so nobody sees what a panic left behind.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::choose::{Load, SHARES_PER_WEIGHT, Tier, Wish};
 use super::queue::{Grant, Queue, Ticket};
-use super::server::{Admin, Health, Record, ServerSnapshot};
+use super::server::{Admin, Health, Record, ServerSnapshot, State};
 use crate::config::{self, CheckKind, Host, OnDown};
 
 mod state;
@@ -144,6 +144,12 @@ impl Table {
     /// Usable servers and usable backup servers.
     pub(super) fn usable(&self) -> (u32, u32) {
         (self.tiers[0].usable, self.tiers[1].usable)
+    }
+
+    /// Whether a server has not been checked yet.
+    pub(super) fn is_undecided(&self) -> bool {
+        let mut states = self.records.iter().map(Record::state);
+        states.any(|state| state == State::Unknown)
     }
 
     /// The tier that connections go to now.

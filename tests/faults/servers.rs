@@ -67,9 +67,10 @@ fn a_server_that_flaps() {
             "steady = \"{}\"\nflapping = \"{flapping}\"\n",
             steady.address
         ),
+        complaints: &["server changed"],
         ..Setup::default()
     };
-    let mut warren = Warren::start(&setup);
+    let warren = Warren::start(&setup);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -127,7 +128,7 @@ fn a_server_that_flaps() {
         .filter(|line| line["message"] == "server changed")
         .count();
     assert!((4..=16).contains(&changes), "{changes} changes");
-    warren.settle();
+    warren.finish(&[&steady]);
 }
 
 /// Case 34: ten thousand servers and a thousand listeners.
@@ -157,8 +158,11 @@ fn ten_thousand_servers_and_a_thousand_listeners() {
         ..Setup::default()
     };
     let begun = Instant::now();
-    let mut warren = Warren::start(&setup);
-    println!("started after {:?}", begun.elapsed());
+    let warren = Warren::start(&setup);
+    let took = begun.elapsed();
+    // 0.6 s on a quiet machine, 0.4 s of them here; the square of the number would be minutes.
+    println!("started after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
     for address in [
         warren.address,
         SocketAddr::from(([127, 2, 3, 250], entrance)),
@@ -167,7 +171,5 @@ fn ten_thousand_servers_and_a_thousand_listeners() {
         let mut at_server = server.accept();
         ping(&mut client, &mut at_server, b"hello");
     }
-    warren.until("no open connections", |warren| {
-        (warren.status()["connections"]["now"] == 0).then_some(())
-    });
+    warren.finish(&[&server]);
 }

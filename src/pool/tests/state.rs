@@ -22,9 +22,11 @@ fn servers_start_unknown_or_up_by_their_check() {
         .collect();
     assert_eq!(states, [State::Up, State::Unknown]);
     assert_eq!(pool.usable(), (1, 0));
+    assert!(pool.is_undecided());
 
     let change = pool.set_address(1, None, now).unwrap();
     assert_eq!((change.from, change.to), (State::Unknown, State::Down));
+    assert!(!pool.is_undecided());
     let address = "192.0.2.9:5672".parse().unwrap();
     let change = pool.set_address(1, Some(address), now).unwrap();
     assert_eq!((change.from, change.to), (State::Down, State::Up));
