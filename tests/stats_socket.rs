@@ -14,6 +14,8 @@ use warren::stats::csv::COLUMNS;
 
 #[path = "stats_socket/balancer.rs"]
 mod balancer;
+#[path = "support/skip.rs"]
+mod skip;
 
 use balancer::{Balancer, Servers};
 

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::ports::free_port;
+use crate::skip::skip;
 use crate::wire::{Server, connect_from, ping};
 
 const BUDGET: &str = include_str!("instructions.txt");
@@ -95,7 +96,7 @@ fn text_of(path: &Path) -> String {
 #[test]
 fn a_round_trip_takes_as_many_instructions_as_it_did() {
     let [Some(few), Some(many)] = TRIPS.map(instructions) else {
-        println!("skipped: there is no valgrind");
+        skip("there is no valgrind");
         return;
     };
     let each = (many - few) as f64 / (TRIPS[1] - TRIPS[0]) as f64;

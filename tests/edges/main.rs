@@ -15,6 +15,8 @@ mod limits;
 #[path = "../support/ports.rs"]
 mod ports;
 mod proxy_header;
+#[path = "../support/skip.rs"]
+mod skip;
 mod sockets;
 mod system_calls;
 #[expect(dead_code, reason = "shared with the tests of faults")]

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::skip::skip;
 use crate::warren::{Setup, Warren};
 use crate::wire::{Server, pair, pass, ping};
 
@@ -12,7 +13,7 @@ fn ss(filter: &str) -> Option<String> {
         .args(["-Htno", "state", "established", filter])
         .output();
     let Ok(output) = output else {
-        println!("skipped: there is no ss (package iproute2)");
+        skip("there is no ss");
         return None;
     };
     assert!(output.status.success(), "{output:?}");

@@ -14,6 +14,8 @@ mod ports;
 #[path = "../support/daemon.rs"]
 mod process;
 mod signals;
+#[path = "../support/skip.rs"]
+mod skip;
 mod start;
 mod stop;
 mod systemd;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::fake::{Fake, Mood};
 use crate::process::mortal;
+use crate::skip::skip;
 use crate::warren::{Setup, Warren, spawn, unchecked};
 
 /// A start that cannot succeed fails within this time.
@@ -99,11 +100,11 @@ async fn a_missing_folder_of_the_admin_socket_ends_the_start() {
 async fn a_low_port_needs_a_capability() {
     let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     if first.is_ok_and(|first| first.trim() == "0") {
-        println!("skipped: here everybody may bind low ports");
+        skip("here everybody may bind low ports");
         return;
     }
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped: only root can become somebody else");
+        skip("only root can become somebody else");
         return;
     }
     let home = tempfile::tempdir().unwrap();

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::skip::skip;
+
 /// A daemon that is killed when dropped.
 struct Daemon(Child);
 
@@ -53,13 +55,13 @@ pub(crate) struct Balancer {
 }
 
 impl Balancer {
-    /// Starts haproxy and waits until its checks have decided; `None`, said on stderr, when it is
-    /// not installed.
+    /// Starts haproxy and waits until its checks have decided; `None`, said as a skip, when it
+    /// is not installed.
     pub(crate) fn haproxy(servers: &Servers) -> Option<Self> {
         let configuration = |socket: &Path, front| haproxy_file(socket, front, servers);
         let started = Self::start("haproxy", &["-f"], configuration);
         if started.is_none() {
-            eprintln!("skipped: haproxy is not installed");
+            skip("haproxy is not installed");
         }
         started
     }
