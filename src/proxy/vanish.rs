@@ -38,8 +38,8 @@ const TCP_CLOSE: u8 = 7;
 
 /// Why the connection is over, if it is.
 ///
-/// SO_ERROR alone would not do: it also tells, and forgets, what TCP goes on after, such as a router
-/// or a neighbour that cannot be reached for a while ("soft" errors, RFC 1122, section 4.2.3.9).
+/// SO_ERROR alone would not do: it also tells, and forgets, what TCP goes on after, such as a
+/// neighbour that cannot be reached for a while ("soft" errors, RFC 1122, section 4.2.3.9).
 pub(super) fn failure(stream: &TcpStream) -> Option<io::Error> {
     let info = getsockopt(stream, TcpInfo).ok()?;
     if info.tcpi_state != TCP_CLOSE {

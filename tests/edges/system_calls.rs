@@ -6,13 +6,15 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::skip::skip;
 use crate::warren::{SOON, Setup, Warren};
-use crate::wire::{Server, connect, pair, pass, ping, reset};
+use crate::wire::{Server, connect, finish_writing, pair, pass, ping, reset};
 
 const BUDGET: &str = include_str!("system_calls.txt");
 /// Calls that have no line in the budget, per unit of work: timers, the log.
@@ -57,7 +59,7 @@ impl Strace {
             strace.arg("-p").arg(worker);
         }
         let Ok(child) = strace.stdin(Stdio::null()).stderr(said).spawn() else {
-            println!("skipped: there is no strace");
+            skip("there is no strace");
             return None;
         };
         let mut strace = Self { child, folder };
@@ -68,7 +70,7 @@ impl Strace {
                 return Some(strace);
             }
             if strace.child.try_wait().unwrap().is_some() {
-                println!("skipped: {said}");
+                skip(&format!("strace: {}", said.trim()));
                 return None;
             }
             assert!(begun.elapsed() < SOON, "{said}");
@@ -186,6 +188,56 @@ fn a_short_connection_costs_what_it_did() {
         once();
     }
     check(&per(&strace.detach(), SHORT), 1, "short connection");
+    warren.finish(&[&server]);
+}
+
+/// Case 57 of the fault catalogue: a stream without end does not keep its worker from the others.
+/// However much there is to move, the worker asks the kernel for news after 4 MiB.
+#[test]
+fn a_stream_without_end_leaves_the_others_their_turn() {
+    const MOST: u64 = 4 << 20;
+    // What one splice moves.
+    const PIPE: u64 = 1 << 20;
+    let server = Server::start();
+    let warren = start(&server);
+    let (mut client, mut at_server) = pair(&warren, &server);
+    let over = AtomicBool::new(false);
+    let written = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let bytes = vec![0; 1 << 20];
+            while !over.load(Ordering::Relaxed) {
+                client.write_all(&bytes).unwrap();
+            }
+            finish_writing(&client);
+        });
+        scope.spawn(|| {
+            let mut buffer = vec![0; 1 << 20];
+            while at_server.read(&mut buffer).unwrap() > 0 {}
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        let strace = Strace::attach(&warren, &["-e", "trace=epoll_wait,splice"]);
+        std::thread::sleep(Duration::from_secs(2));
+        over.store(true, Ordering::Relaxed);
+        strace.map(Strace::detach)
+    });
+    drop((client, at_server));
+    let Some(written) = written else {
+        return;
+    };
+    let (mut moved, mut most, mut turns) = (0, 0, 0);
+    for line in written.lines() {
+        if line.contains("epoll_wait(") {
+            // Every byte goes into the pipe and out of it.
+            most = most.max(std::mem::take(&mut moved) / 2);
+            turns += 1;
+        } else if let Some((_, count)) = line.rsplit_once(" = ") {
+            moved += count.parse().unwrap_or(0);
+        }
+    }
+    println!("  {turns} turns, at most {most} bytes in one of them");
+    assert!(most > PIPE, "{most} bytes: that was no stream");
+    // What is in the pipe at the beginning and at the end comes on top.
+    assert!(most <= MOST + 2 * PIPE, "{most} bytes in one turn");
     warren.finish(&[&server]);
 }
 
