@@ -286,6 +286,7 @@ impl Row {
                         less("system CPU us per connection", 1),
                         more("connections/s", 0),
                         more("last quarter to first", 2),
+                        less("errors", 0),
                     ]
                 }
             }

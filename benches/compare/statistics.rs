@@ -34,7 +34,13 @@ impl Spread {
         };
         let rounds = 0..values.len().min(baseline.len());
         let ratios: Vec<f64> = rounds
-            .map(|round| without(values, round) / without(baseline, round))
+            .map(
+                |round| match (without(values, round), without(baseline, round)) {
+                    // Also if both are 0.
+                    (ours, theirs) if ours == theirs => 1.0,
+                    (ours, theirs) => ours / theirs,
+                },
+            )
             .collect();
         Self::of(&ratios)
     }

@@ -23,6 +23,8 @@ struct Progress {
     all: u32,
     begun: AtomicU32,
     done: AtomicU32,
+    /// Of those that are done: reset, refused, out of time, or no port was left for them.
+    failed: AtomicU32,
     /// When the first quarter, and the third, were done.
     marks: [OnceLock<Instant>; 2],
 }
@@ -32,6 +34,7 @@ fn many(to: SocketAddr, connections: u32, ending: Ending) -> io::Result<(u64, Ve
         all: connections,
         begun: AtomicU32::new(0),
         done: AtomicU32::new(0),
+        failed: AtomicU32::new(0),
         marks: [const { OnceLock::new() }; 2],
     };
     let start = Instant::now();
@@ -48,14 +51,20 @@ fn many(to: SocketAddr, connections: u32, ending: Ending) -> io::Result<(u64, Ve
     let end = Instant::now();
     let [first, third] = progress.marks.map(|mark| mark.into_inner().unwrap_or(end));
     let ratio = (first - start).as_secs_f64() / (end - third).as_secs_f64();
-    Ok((connections.into(), vec![ratio]))
+    let failed = progress.failed.into_inner();
+    Ok((connections.into(), vec![ratio, failed.into()]))
 }
 
 /// Takes one connection after the other from the common count.
 fn share(to: SocketAddr, progress: &Progress, ending: Ending) -> io::Result<()> {
     let quarter = progress.all / 4;
     while progress.begun.fetch_add(1, Ordering::Relaxed) < progress.all {
-        one(to, ending)?;
+        if let Err(error) = one(to, ending) {
+            // A rate of failures is a result, nothing but failures is none.
+            if progress.failed.fetch_add(1, Ordering::Relaxed) >= quarter {
+                return Err(error);
+            }
+        }
         let done = progress.done.fetch_add(1, Ordering::Relaxed) + 1;
         for (mark, at) in progress.marks.iter().zip([quarter, 3 * quarter]) {
             if done == at {
