@@ -32,6 +32,7 @@ mod report;
 mod rows;
 mod statistics;
 mod strace;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -113,7 +114,13 @@ enum Role {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.role {
-        None => compare(&arguments),
+        None if watch::is_watched() => {
+            process::die_with_parent().and_then(|()| compare(&arguments))
+        }
+        None => match watch::watch() {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
         Some(Role::Load(role)) => role.run().map_err(Failure::Load),
         Some(Role::Keep) => network::keep(),
         Some(Role::Launch { side, command }) => launch(*side, command),

@@ -187,18 +187,23 @@ impl Side {
     }
 }
 
-/// What every child does first: ask the kernel to be killed when the benchmark dies, and move to
-/// the CPUs of its side.
-pub(crate) fn prepare(side: Side) -> Result<(), Failure> {
-    let doing = || Failure::io("prepare a child");
+/// Asks the kernel to kill this process when the one that started it dies.
+pub(crate) fn die_with_parent() -> Result<(), Failure> {
     let parent = getppid();
-    set_pdeathsig(Signal::SIGKILL).map_err(|errno| doing()(errno.into()))?;
+    set_pdeathsig(Signal::SIGKILL).map_err(|errno| Failure::io("prepare a child")(errno.into()))?;
     // It may have died just before, and then the signal never comes.
     if getppid() != parent {
         return Err(Failure::Early {
             role: "benchmark".into(),
         });
     }
+    Ok(())
+}
+
+/// What every child does first: see [`die_with_parent`], and move to the CPUs of its side.
+pub(crate) fn prepare(side: Side) -> Result<(), Failure> {
+    let doing = || Failure::io("prepare a child");
+    die_with_parent()?;
     if let Some(path) = env::var_os(NAMESPACE) {
         let namespace = File::open(path).map_err(doing())?;
         setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| doing()(errno.into()))?;
