@@ -163,14 +163,19 @@ impl Conversation {
     /// Why the conversation is over; the output may still hold a last word to the broker.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Heard>, Failure> {
         self.input.extend_from_slice(bytes);
-        let input = std::mem::take(&mut self.input);
-        let mut rest = input.as_slice();
+        let mut input = std::mem::take(&mut self.input);
+        let mut done = 0;
         let mut heard = Vec::new();
-        while let Some((frame, used)) = Frame::decode(rest, FRAME_LIMIT)? {
-            rest = &rest[used..];
+        while let Some((frame, used)) = Frame::decode(&input[done..], FRAME_LIMIT)? {
+            done += used;
             heard.extend(self.handle(&frame)?);
         }
-        self.input = rest.to_vec();
+        // A frame that comes in many pieces is not copied with each of them; between frames there
+        // is no buffer.
+        if done < input.len() {
+            input.drain(..done);
+            self.input = input;
+        }
         Ok(heard)
     }
 

@@ -113,7 +113,9 @@ impl Writer {
             thread::sleep(STILL);
             if self.written() == before {
                 thread::sleep(stall());
-                assert_eq!(self.written(), before, "it is still stalled");
+                // The kernel may let its buffers grow a little meanwhile.
+                let more = self.written() - before;
+                assert!(more < 1 << 20, "{more} bytes more in a stall");
                 return;
             }
         }
