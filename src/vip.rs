@@ -18,15 +18,16 @@ pub mod announce;
 pub mod interface;
 pub mod netlink;
 
+pub use interface::LEASE;
+use interface::is_lease;
 use netlink::{Address, Netlink, NetlinkError, NewAddress};
-
-/// How long the kernel keeps an address that is not renewed.
-pub const LEASE: Duration = Duration::from_secs(2);
 
 /// The virtual addresses of one virtual router.
 #[derive(Debug)]
 pub struct Vip {
     addresses: Vec<IpNet>,
+    /// Those that are the host's: it has them without us.
+    kept: Vec<IpAddr>,
     /// The interface that has them: only while they are claimed.
     interface: Option<u32>,
 }
@@ -37,8 +38,19 @@ impl Vip {
     pub fn new(addresses: Vec<IpNet>) -> Self {
         Self {
             addresses,
+            kept: Vec::new(),
             interface: None,
         }
+    }
+
+    /// These are the host's from now on: they get no lease and are not removed.
+    pub fn keep(&mut self, kept: Vec<IpAddr>) {
+        self.kept = kept;
+    }
+
+    fn ours(&self) -> impl Iterator<Item = IpNet> {
+        let addresses = self.addresses.iter().copied();
+        addresses.filter(|address| !self.kept.contains(&address.addr()))
     }
 
     /// Whether they are claimed on the interface with this index.
@@ -71,7 +83,7 @@ impl Vip {
         let Some(interface) = self.interface else {
             return Ok(());
         };
-        for &address in &self.addresses {
+        for address in self.ours() {
             netlink.add(&NewAddress {
                 interface,
                 address,
@@ -96,7 +108,7 @@ impl Vip {
             return Ok(());
         };
         let mut result = Ok(());
-        for &address in &self.addresses {
+        for address in self.ours() {
             match netlink.delete(interface, address) {
                 Ok(()) | Err(NetlinkError::NoAddress | NetlinkError::NoInterface) => {}
                 Err(error) => result = result.and(Err(error)),
@@ -105,8 +117,8 @@ impl Vip {
         result
     }
 
-    /// Removes addresses that were on `interface` before we were to claim them: left behind by
-    /// an earlier run, or put there by somebody for good. Returns those that were there for good.
+    /// Removes those of the `present` addresses of `interface` that are virtual and nobody's:
+    /// left behind by an earlier run, or put there by somebody else. Returns the latter.
     ///
     /// # Errors
     ///
@@ -117,21 +129,19 @@ impl Vip {
         interface: u32,
         present: &[Address],
     ) -> Result<Vec<IpNet>, NetlinkError> {
-        let mut permanent = Vec::new();
+        let mut foreign = Vec::new();
         for known in present {
             let ip = known.address.addr();
-            if known.interface != interface || !self.addresses.iter().any(|a| a.addr() == ip) {
+            if known.interface != interface || !self.ours().any(|ours| ours.addr() == ip) {
                 continue;
             }
             match netlink.delete(interface, known.address) {
+                Ok(()) if !is_lease(known) => foreign.push(known.address),
                 Ok(()) | Err(NetlinkError::NoAddress) => {}
                 Err(error) => return Err(error),
             }
-            if known.valid.is_none() {
-                permanent.push(known.address);
-            }
         }
-        Ok(permanent)
+        Ok(foreign)
     }
 }
 

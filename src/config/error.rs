@@ -33,6 +33,7 @@
 //! | W0211 | an interface that does not exist yet |
 //! | W0212 | a group of one virtual router |
 //! | W0213 | the owner of an address that the interface does not have |
+//! | W0214 | a virtual address that the host needs itself |
 
 use std::fmt;
 use std::ops::Range;

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::netlink::message::{Address, Change, Link};
+
+/// How long the kernel keeps an address of ours that is not renewed.
+pub const LEASE: Duration = Duration::from_secs(2);
 
 /// All interfaces and addresses of this host.
 #[derive(Debug, Default)]
@@ -70,20 +74,57 @@ impl Interfaces {
         of_it.any(|known| known.address.addr() == address)
     }
 
-    /// The address to send from: of IPv4 the first that is not secondary, of IPv6 a link-local one;
-    /// never one of `virtual_addresses`.
+    /// The address as the host has it by itself: not under a lease of ours.
     #[must_use]
-    pub fn source(&self, interface: u32, v6: bool, virtual_addresses: &[IpAddr]) -> Option<IpAddr> {
+    pub fn of_host(&self, interface: u32, address: IpAddr) -> Option<&Address> {
+        let mut of_it = self.of(interface);
+        of_it.find(|known| known.address.addr() == address && !is_lease(known))
+    }
+
+    /// Whether the host needs the address, which is one of `virtual_addresses`: no other of its
+    /// kind is left on the interface without them, or it is the first of an IPv4 network, whose
+    /// route and other addresses would go with it. Otherwise somebody who had it as a virtual
+    /// address has left it behind.
+    #[must_use]
+    pub fn is_needed(&self, one: &Address, virtual_addresses: &[IpAddr]) -> bool {
+        if is_lease(one) {
+            return false;
+        }
+        let first = one.address.addr().is_ipv4() && !one.secondary && one.address.prefix_len() < 32;
+        let ordinary = |other: &Address| {
+            kind(other) == kind(one)
+                && !is_lease(other)
+                && !virtual_addresses.contains(&other.address.addr())
+        };
+        first || !self.of(one.interface).any(ordinary)
+    }
+
+    /// The address to send from: of IPv4 the first that is not secondary, of IPv6 a link-local one;
+    /// never one of `virtual_addresses`, unless the host has it by itself and it is among `own`,
+    /// and then only if there is no other.
+    #[must_use]
+    pub fn source(
+        &self,
+        interface: u32,
+        v6: bool,
+        virtual_addresses: &[IpAddr],
+        own: &[IpAddr],
+    ) -> Option<IpAddr> {
         let fits = |known: &&Address| match known.address.addr() {
             IpAddr::V4(_) => !v6 && !known.secondary,
             IpAddr::V6(address) => v6 && address.is_unicast_link_local() && !known.tentative,
         };
-        self.of(interface)
-            .filter(fits)
+        let usable = || self.of(interface).filter(fits);
+        let address = |known: &Address| known.address.addr();
+        usable()
             // What has a lifetime may be a virtual address that an earlier run left behind.
             .filter(|known| !known.marked)
-            .map(|known| known.address.addr())
+            .map(address)
             .find(|address| !virtual_addresses.contains(address))
+            .or_else(|| {
+                let mut of_host = usable().filter(|known| !is_lease(known)).map(address);
+                of_host.find(|address| own.contains(address))
+            })
     }
 
     /// The addresses of an interface.
@@ -91,6 +132,21 @@ impl Interfaces {
         self.addresses
             .iter()
             .filter(move |known| known.interface == interface)
+    }
+}
+
+/// Whether warren put the address there: it carries our mark, or, where the kernel knows no marks,
+/// a lifetime as short as nobody else gives.
+#[must_use]
+pub fn is_lease(address: &Address) -> bool {
+    address.marked || address.valid.is_some_and(|valid| valid <= LEASE)
+}
+
+/// What can stand in for each other: addresses of one family, and of one scope in IPv6.
+fn kind(address: &Address) -> (bool, bool) {
+    match address.address.addr() {
+        IpAddr::V4(_) => (false, false),
+        IpAddr::V6(ip) => (true, ip.is_unicast_link_local()),
     }
 }
 
@@ -169,10 +225,53 @@ mod tests {
         ];
         let known = Interfaces::new(vec![link(2, "eth0", true)], addresses);
         let virtual_addresses = [ip("10.0.0.5"), ip("fe80::5")];
-        let source = |v6| known.source(2, v6, &virtual_addresses);
+        let own = [ip("10.0.0.5"), ip("10.0.0.4")];
+        let source = |v6| known.source(2, v6, &virtual_addresses, &own);
         assert_eq!(source(false), Some(ip("10.0.0.1")));
         assert_eq!(source(true), Some(ip("fe80::1")));
-        assert_eq!(known.source(4, false, &[]), None);
+        assert_eq!(known.source(4, false, &[], &[]), None);
+        let all = ["10.0.0.1", "10.0.0.4", "10.0.0.5"].map(ip);
+        let source = |own: &[IpAddr]| known.source(2, false, &all, own);
+        assert_eq!(source(&[]), None);
+        assert_eq!(source(&own), Some(ip("10.0.0.5")), "of an owner");
+        assert_eq!(
+            source(&[ip("10.0.0.4")]),
+            None,
+            "this one is not the host's"
+        );
+    }
+
+    #[test]
+    fn what_the_host_needs_is_told_from_what_was_left_behind() {
+        let left = address(2, "10.0.0.100/32");
+        let leased = Address {
+            valid: Some(LEASE),
+            ..address(2, "10.0.0.101/24")
+        };
+        let by_dhcp = Address {
+            valid: Some(Duration::from_secs(3_600)),
+            ..address(2, "10.0.0.1/24")
+        };
+        let secondary = Address {
+            secondary: true,
+            ..address(2, "10.0.0.102/24")
+        };
+        let (local, global) = (address(2, "fe80::1/64"), address(2, "2001:db8::1/64"));
+        let elsewhere = address(3, "2001:db8::2/64");
+        let all = [left, leased, by_dhcp, secondary, local, global, elsewhere];
+        let known = Interfaces::new(vec![link(2, "eth0", true)], all.to_vec());
+        let needed = |one: &Address, others: &[&str]| {
+            let others = others.iter().map(|text| ip(text));
+            let all: Vec<IpAddr> = others.chain([one.address.addr()]).collect();
+            known.is_needed(one, &all)
+        };
+        assert!(!needed(&left, &[]) && !needed(&secondary, &[]));
+        assert!(!needed(&leased, &["10.0.0.1"]), "ours");
+        assert!(needed(&by_dhcp, &[]), "the first of its network");
+        assert!(needed(&left, &["10.0.0.1", "10.0.0.102"]), "none is left");
+        assert!(needed(&local, &[]) && needed(&global, &[]), "the only one");
+        assert_eq!(known.of_host(2, ip("10.0.0.101")), None);
+        assert_eq!(known.of_host(2, ip("10.0.0.1")), Some(&by_dhcp));
     }
 
     #[test]

@@ -320,11 +320,20 @@ impl Driver {
 
     /// Compares interfaces and addresses with what the routers need.
     fn look_at_interfaces(&mut self, now: Instant) {
+        self.look_at_own();
         for port in 0..self.ports.len() {
             self.look_at_port(port, now);
         }
         for unit in 0..self.units.len() {
             self.look_at_unit(unit, now);
+        }
+    }
+
+    /// Learns which virtual addresses are the host's.
+    fn look_at_own(&mut self) {
+        let virtual_addresses = unit::addresses(&self.units);
+        for unit in &mut self.units {
+            unit.look_at_own(&self.interfaces, &virtual_addresses);
         }
     }
 
@@ -346,9 +355,13 @@ impl Driver {
                 None => None,
             };
         }
-        let find = |index| self.interfaces.source(index, port.v6, &virtual_addresses);
-        let source = index.and_then(find).filter(|_| port.socket.is_some());
         for (receiver, &(unit, member)) in port.receivers.iter_mut().zip(&port.members) {
+            let own = self.units[unit].owned(member);
+            let find = |index| {
+                let interfaces = &self.interfaces;
+                interfaces.source(index, port.v6, &virtual_addresses, own)
+            };
+            let source = index.and_then(find).filter(|_| port.socket.is_some());
             if receiver.own == source {
                 continue;
             }
@@ -514,6 +527,7 @@ impl Driver {
 
     /// Addresses that are there before anybody claimed them.
     fn clear_addresses(&mut self) {
+        self.look_at_own();
         for unit in &mut self.units {
             unit.clear(&mut self.netlink, &self.interfaces);
         }

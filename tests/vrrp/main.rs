@@ -16,6 +16,7 @@ mod demo;
 mod harness;
 mod interop;
 mod lab;
+mod owner;
 mod peer;
 mod relay;
 mod vip;
@@ -88,6 +89,10 @@ fn main() -> ExitCode {
         test!(NOTHING, vip::releasing_takes_away_what_was_claimed),
         test!(NOTHING, vip::all_addresses_are_claimed_or_none),
         test!(NOTHING, vip::what_was_there_before_is_cleared),
+        test!(NOTHING, owner::the_owner_keeps_its_only_address),
+        test!(NOTHING, owner::the_owner_of_a_further_address_keeps_it),
+        test!(NOTHING, owner::an_address_that_the_host_needs_is_not_taken),
+        test!(NOTHING, owner::what_others_left_behind_is_removed),
         test!(NOTHING, demo::two_nodes_share_an_address),
         test!(NOTHING, demo::without_user_namespaces_it_says_so),
         test!("/usr/bin/python3", crafted::packets_that_must_not_matter),

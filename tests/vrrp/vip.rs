@@ -146,11 +146,11 @@ pub(crate) fn what_was_there_before_is_cleared() {
         left_behind.unwrap();
         let mut vip = Vip::new(nets(&[FOUR, SIX]));
         let present = netlink.addresses().unwrap();
-        let permanent = vip.clear(netlink, eth0, &present).unwrap();
-        assert_eq!(permanent, nets(&["10.9.0.100/32"]), "for good, by somebody");
+        let foreign = vip.clear(netlink, eth0, &present).unwrap();
+        assert_eq!(foreign, nets(&["10.9.0.100/32"]), "by somebody");
         assert_eq!((find(netlink, FOUR), find(netlink, SIX)), (None, None));
         assert!(find(netlink, "10.9.0.1/24").is_some(), "the host's own");
         let again = vip.clear(netlink, eth0, &present).unwrap();
-        assert_eq!(again, permanent, "that they are gone is no error");
+        assert_eq!(again, [], "that they are gone is no error");
     });
 }

@@ -56,6 +56,7 @@ fn one(named: &Named<Vrrp>, pools: &[&str], problems: &mut Problems) -> Option<V
     let addresses = addresses(named, version, problems);
     let priority = number(&file.priority, PRIORITY, 1..=255, problems);
     check_preempt(file, priority, problems);
+    check_owner(file, priority, problems);
     let delay = Duration::ZERO..=HOUR;
     let router = VirtualRouter {
         name: named.name.clone(),
@@ -247,6 +248,29 @@ fn check_preempt(file: &Vrrp, priority: u8, problems: &mut Problems) {
     }
 }
 
+/// The host of an owner has the addresses whatever happens: there is nothing to lower.
+fn check_owner(file: &Vrrp, priority: u8, problems: &mut Problems) {
+    if priority != OWNER {
+        return;
+    }
+    let mut refuse = |at: Range<usize>, what: &str| {
+        problems.push(
+            Problem::error("E0110", format!("{what} cannot lower the priority 255"))
+                .at(at, "the owner of the addresses has them whatever happens")
+                .help("accepted: a priority of at most 254, or nothing that is subtracted"),
+        );
+    };
+    for named in names(&file.track_pools) {
+        refuse(named.at.clone(), &format!("pool `{}`", named.name));
+    }
+    let interfaces = file.track_interfaces.value().into_iter();
+    for (name, at, weight) in interfaces.flat_map(|tracked| &tracked.0) {
+        if !weight.is_absent() {
+            refuse(at.clone(), &format!("interface `{}`", name.0));
+        }
+    }
+}
+
 fn peers(file: &Vrrp, addresses: &[IpNet], problems: &mut Problems) -> Vec<IpAddr> {
     let Some(given) = file.peers.given() else {
         return Vec::new();
@@ -355,7 +379,7 @@ fn check_host(
     let given = named.value.addresses.value().into_iter().flatten();
     for (address, at) in given {
         let ip = address.0.addr();
-        let link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let link_local = is_link_local(ip);
         let owned = interface.addresses.iter().any(|one| one.addr() == ip);
         let mut others = interface.addresses.iter().filter(|one| one.addr() != ip);
         if !link_local && !owned && !others.any(|one| one.contains(&ip)) {
@@ -374,12 +398,28 @@ fn check_host(
                     .help("use at most 254 where the address is only virtual"),
             );
         }
+        let same_kind =
+            |one: &IpAddr| (one.is_ipv4(), is_link_local(*one)) == (ip.is_ipv4(), link_local);
+        let mut own = interface.addresses.iter().map(IpNet::addr);
+        let is_virtual = |one: &IpAddr| router.addresses.iter().any(|a| a.addr() == *one);
+        if router.priority != OWNER && owned && !own.any(|one| same_kind(&one) && !is_virtual(&one))
+        {
+            problems.push(
+                Problem::warning("W0214", format!("{} needs {ip} itself", interface.name))
+                    .at(at.clone(), "warren waits until the host has another one")
+                    .help("the owner of an address has priority 255"),
+            );
+        }
     }
     check_own_peers(
         named,
         interfaces.iter().flat_map(|one| &one.addresses),
         problems,
     );
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 fn check_own_peers<'a>(

@@ -18,11 +18,16 @@ use crate::vrrp::timing::LOST;
 /// Somebody who sends what is refused is named once in this time, for each reason.
 const COMPLAIN: Duration = Duration::from_secs(60);
 
+/// The priority of the owner of the addresses.
+const OWNER: u8 = 255;
+
 /// One virtual router.
 struct Virtual {
     config: VirtualRouter,
     addresses: Vec<IpAddr>,
     vip: Vip,
+    /// Those that the host has by itself.
+    own: Vec<IpAddr>,
     /// The address that it sends from.
     source: Option<IpAddr>,
     /// The form of checksum that each sender was seen to use, the last one at the end.
@@ -230,6 +235,27 @@ impl Unit {
         self.members[member].source = source;
     }
 
+    /// Learns which of the virtual addresses are the host's. An owner has all that are there
+    /// without us; from anybody else only what the host cannot do without is not taken.
+    pub(super) fn look_at_own(&mut self, interfaces: &Interfaces, virtual_addresses: &[IpAddr]) {
+        for member in &mut self.members {
+            let owns = member.owns();
+            let link = interfaces.link(&member.config.interface);
+            let is_own = |address: &&IpAddr| {
+                let of_host = link.and_then(|link| interfaces.of_host(link.index, **address));
+                of_host.is_some_and(|one| owns || interfaces.is_needed(one, virtual_addresses))
+            };
+            member.own = member.addresses.iter().filter(is_own).copied().collect();
+            member.vip.keep(member.own.clone());
+        }
+    }
+
+    /// What a member that owns its addresses has of them.
+    pub(super) fn owned(&self, member: usize) -> &[IpAddr] {
+        let member = &self.members[member];
+        if member.owns() { &member.own } else { &[] }
+    }
+
     /// What keeps it out of the election, in words.
     pub(super) fn waiting_for(&self, interfaces: &Interfaces) -> Option<String> {
         let own = self.members.iter().map(|member| &member.config.interface);
@@ -244,6 +270,14 @@ impl Unit {
                 }
                 Some(_) => {}
             }
+        }
+        let mut members = self.members.iter().filter(|member| !member.owns());
+        if let Some((member, ip)) = members.find_map(|one| Some((one, one.own.first()?))) {
+            let interface = &member.config.interface;
+            return Some(format!(
+                "{ip} to leave interface {interface}: it is the host's own, and the priority is \
+                 not {OWNER}"
+            ));
         }
         let homeless = self.members.iter().find(|member| member.source.is_none())?;
         let family = match homeless.addresses.iter().any(IpAddr::is_ipv6) {
@@ -385,7 +419,7 @@ impl Unit {
         }
     }
 
-    /// Removes addresses that were there before.
+    /// Removes virtual addresses that are there though we did not claim them.
     pub(super) fn clear(&mut self, netlink: &mut Netlink, interfaces: &Interfaces) {
         for member in &mut self.members {
             let Some(link) = interfaces.link(&member.config.interface) else {
@@ -393,11 +427,11 @@ impl Unit {
             };
             let present: Vec<_> = interfaces.of(link.index).copied().collect();
             match member.vip.clear(netlink, link.index, &present) {
-                Ok(permanent) => {
-                    for address in permanent {
+                Ok(foreign) => {
+                    for address in foreign {
                         tracing::warn!(virtual_router = member.config.name, %address,
-                            "was configured on the interface for good, and is removed: who is not \
-                             master must not have it");
+                            "somebody put a virtual address on the interface, and it is removed: \
+                             who is not master must not have it");
                     }
                 }
                 Err(error) => tracing::error!(virtual_router = member.config.name, %error,
@@ -486,6 +520,7 @@ impl Virtual {
         Self {
             addresses: config.addresses.iter().map(ipnet::IpNet::addr).collect(),
             vip: Vip::new(config.addresses.clone()),
+            own: Vec::new(),
             config: config.clone(),
             source: None,
             forms: Vec::new(),
@@ -494,6 +529,11 @@ impl Virtual {
             unsent: 0,
             complained: [None; Refusal::COUNT],
         }
+    }
+
+    /// Whether the host's addresses may be among the virtual ones.
+    fn owns(&self) -> bool {
+        self.config.priority == OWNER
     }
 
     fn send(&self, priority: u8, socket: &VrrpSocket, source: IpAddr) -> bool {
