@@ -27,13 +27,13 @@ pub fn watch(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     registered.map_err(io::Error::from)
 }
 
-/// The address of an AF_PACKET socket that sends whole frames through the interface with this index
-/// (packet(7)).
+/// The address of an AF_PACKET socket that sends whole frames through the interface with this
+/// index, or hears what comes in there of one protocol; 0: of the socket's (packet(7)).
 ///
 /// # Errors
 ///
 /// Never; the signature is that of the library.
-pub fn link_layer(index: u32) -> io::Result<SockAddr> {
+pub fn link_layer(index: u32, protocol: u16) -> io::Result<SockAddr> {
     #[expect(clippy::cast_possible_truncation, reason = "17")]
     const FAMILY: sa_family_t = AF_PACKET as sa_family_t;
     #[expect(clippy::cast_possible_truncation, reason = "20")]
@@ -45,6 +45,7 @@ pub fn link_layer(index: u32) -> io::Result<SockAddr> {
         SockAddr::try_init(|storage, length| {
             let address = storage.cast::<sockaddr_ll>();
             (*address).sll_family = FAMILY;
+            (*address).sll_protocol = protocol.to_be();
             (*address).sll_ifindex = index.cast_signed();
             *length = LENGTH;
             Ok(())

@@ -169,7 +169,7 @@ impl Announcer {
     ///
     /// The kernel's: the interface is down or gone, or its queue is full.
     pub fn announce(&self, interface: u32, hardware: [u8; 6], address: IpAddr) -> io::Result<()> {
-        let to = sys::link_layer(interface)?;
+        let to = sys::link_layer(interface, 0)?;
         for frame in announce::frames(address, hardware) {
             self.socket.send_to(&frame, &to)?;
         }

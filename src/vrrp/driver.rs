@@ -23,7 +23,8 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use super::inputs::{Inputs, RESET_LIMIT};
-use super::receive::{Accepted, Receiver, ipv4, screen};
+use super::packet::Envelope;
+use super::receive::{Accepted, Receiver, ipv4, is_from_virtual, screen};
 use super::router::{Action, Event, Heard};
 use super::socket::{LARGEST, Received, VrrpSocket};
 use super::status::RouterStatus;
@@ -269,6 +270,13 @@ impl Driver {
                 }
             },
             Received::V6(envelope, length) => screen(&buffer[..*length], envelope, receivers),
+            Received::Tapped(length) => match ipv4(&buffer[..*length]) {
+                Ok((envelope, message)) if self.is_dropped(port, &envelope) => {
+                    screen(message, &envelope, receivers)
+                }
+                // It comes as any other packet, if it is not broken.
+                Ok(_) | Err(_) => return,
+            },
         };
         match screened {
             Ok(accepted) => {
@@ -286,6 +294,14 @@ impl Driver {
                 }),
             },
         }
+    }
+
+    /// Whether the kernel takes the packet for one of our own that cannot come from outside.
+    fn is_dropped(&self, port: usize, envelope: &Envelope) -> bool {
+        let Port {
+            receivers, index, ..
+        } = &self.ports[port];
+        is_from_virtual(envelope, receivers) && self.interfaces.holds(*index, envelope.source)
     }
 
     fn accept(&mut self, unit: usize, member: usize, accepted: &Accepted, now: Instant) {

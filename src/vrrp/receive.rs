@@ -12,6 +12,11 @@ pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// The group of IPv6 (RFC 9568, section 5.1.2.2).
 pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
+/// The priority of the owner of the addresses.
+const OWNER: u8 = 255;
+/// The priority that says: the master is leaving.
+const LEAVING: u8 = 0;
+
 /// What a virtual router has to be known by, to sort out what is for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receiver {
@@ -110,7 +115,7 @@ refusals! {
     OtherVersion => "other_version",
     /// Version 2 with another interval than ours (RFC 3768, section 7.1).
     OtherInterval => "other_interval",
-    /// Sent from our own address.
+    /// Sent from our own address, or from a virtual one by somebody who does not say to own it.
     OwnAddress => "own_address",
     /// We have peers, and the sender is none of them.
     NotAPeer => "not_a_peer",
@@ -216,9 +221,24 @@ pub fn screen(
     })
 }
 
+/// Whether somebody speaks to the group from one of the virtual addresses, as their owner may.
+#[must_use]
+pub fn is_from_virtual(envelope: &Envelope, receivers: &[Receiver]) -> bool {
+    let mut receivers = receivers.iter();
+    envelope.destination.is_multicast()
+        && receivers.any(|receiver| receiver.addresses.contains(&envelope.source))
+}
+
 impl Receiver {
     fn check(&self, advertisement: &Advertisement, envelope: &Envelope) -> Result<(), Refusal> {
         if self.own == Some(envelope.source) {
+            return Err(Refusal::OwnAddress);
+        }
+        // Whoever has a virtual address for as long as it is master has another one to send from;
+        // but FRR has the link-local ones on an interface of their own, and no others there.
+        let owner = matches!(advertisement.priority, OWNER | LEAVING);
+        let link_local = matches!(envelope.source, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if self.addresses.contains(&envelope.source) && !owner && !link_local {
             return Err(Refusal::OwnAddress);
         }
         let multicast = envelope.destination.is_multicast();

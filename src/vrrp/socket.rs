@@ -11,10 +11,11 @@ use std::task::{Context, Poll};
 use nix::cmsg_space;
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, recv,
     recvmsg, sendmsg, setsockopt, sockopt,
 };
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::packet::Envelope;
@@ -35,10 +36,28 @@ const RECEIVE_BUFFER: usize = 256 << 10;
 /// Larger than any advertisement: 255 IPv6 addresses behind the longest IPv4 header.
 pub(super) const LARGEST: usize = 8 + 255 * 16 + 60;
 
+/// IPv4 (`linux/if_ether.h`, ETH_P_IP).
+const ETHERTYPE: u16 = 0x0800;
+/// What a tap lets pass, in the language of socket filters (`linux/filter.h`): load the type of the
+/// packet, drop what is for another host (3), load the protocol of the IPv4 header, drop what is
+/// not VRRP, take the rest.
+const TAP: [SockFilter; 6] = [
+    SockFilter::new(0x30, 0, 0, 0xffff_f004),
+    SockFilter::new(0x15, 3, 0, 3),
+    SockFilter::new(0x30, 0, 0, 9),
+    SockFilter::new(0x15, 0, 1, 112),
+    SockFilter::new(0x06, 0, 0, 0xffff),
+    SockFilter::new(0x06, 0, 0, 0),
+];
+
 /// One family of one interface.
 #[derive(Debug)]
 pub(super) struct VrrpSocket {
     socket: AsyncFd<Socket>,
+    /// IPv4 again, before the kernel drops packets from addresses that this host has too: the owner
+    /// of an address may have no other one to send from, and has to be heard by whoever has taken
+    /// over from it.
+    tap: Option<AsyncFd<Socket>>,
     index: u32,
     v6: bool,
 }
@@ -47,6 +66,8 @@ pub(super) struct VrrpSocket {
 pub(super) enum Received {
     /// An IPv4 datagram of this length, header included.
     V4(usize),
+    /// The same, but the kernel may have dropped it, or not.
+    Tapped(usize),
     /// An IPv6 payload of this length.
     V6(Envelope, usize),
 }
@@ -82,24 +103,44 @@ impl VrrpSocket {
             socket.set_multicast_all_v4(false)?;
             socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index))?;
         }
+        let tap = if v6 { None } else { Some(tap(index)?) };
         let socket = sys::watch(socket)?;
-        Ok(Self { socket, index, v6 })
+        Ok(Self {
+            socket,
+            tap,
+            index,
+            v6,
+        })
     }
 
     /// Ready when something can be received, or the socket has failed.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         // The readiness is not cleared here: `receive` does that when nothing is left.
-        self.socket.poll_read_ready(cx).map(drop)
+        let mut sockets = std::iter::once(&self.socket).chain(&self.tap);
+        match sockets.any(|socket| socket.poll_read_ready(cx).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 
     /// The next packet that waits, if there is one; its bytes are put into `buffer`.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> Option<io::Result<Received>> {
         let received = self
             .socket
-            .try_io(tokio::io::Interest::READABLE, |_| self.receive_now(buffer));
+            .try_io(Interest::READABLE, |_| self.receive_now(buffer));
+        match received {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.receive_tapped(buffer),
+            done => Some(done),
+        }
+    }
+
+    fn receive_tapped(&self, buffer: &mut [u8]) -> Option<io::Result<Received>> {
+        let received = self.tap.as_ref()?.try_io(Interest::READABLE, |tap| {
+            Ok(recv(tap.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?)
+        });
         match received {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            done => Some(done),
+            done => Some(done.map(Received::Tapped)),
         }
     }
 
@@ -187,4 +228,13 @@ impl VrrpSocket {
         }
         Ok(())
     }
+}
+
+fn tap(index: u32) -> io::Result<AsyncFd<Socket>> {
+    // Nothing is received before it is bound.
+    let socket = Socket::new(Domain::PACKET, Type::DGRAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.attach_filter(&TAP)?;
+    socket.bind(&sys::link_layer(index, ETHERTYPE)?)?;
+    sys::watch(socket)
 }

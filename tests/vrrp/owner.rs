@@ -26,7 +26,7 @@ fn keeps(host: &Host, address: &str) -> bool {
     })
 }
 
-/// Beside a backup that takes over when it stops.
+/// Stopped and started again, beside a backup that takes over meanwhile.
 pub(crate) fn the_owner_keeps_its_only_address() {
     const OWN: &str = "10.9.0.1/24";
     let lab = Lab::new(2);
@@ -44,6 +44,13 @@ pub(crate) fn the_owner_keeps_its_only_address() {
     owner.stop();
     assert!(keeps(one, OWN), "after the end: {}", owner.process.log());
     assert_eq!(backup.router("state"), "master");
+    // Whoever has taken over has the owner's address, and hears it all the same.
+    owner = Warren::node(one, &node(255, &[OWN]));
+    until("the owner is back", LONG, settled);
+    assert_eq!(owner.router("state"), "master");
+    assert!(keeps(one, OWN));
+    owner.stop();
+    assert!(keeps(one, OWN));
     assert!(lab.judge(1) > 1);
 }
 

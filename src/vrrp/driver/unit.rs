@@ -182,6 +182,7 @@ impl Unit {
                 | Refusal::Unicast
                 | Refusal::Authentication
                 | Refusal::Checksum
+                | Refusal::OwnAddress
         );
         let now = Instant::now();
         let complained = &mut member.complained[why as usize];

@@ -74,6 +74,38 @@ fn our_own_words_are_not_news() {
     );
 }
 
+/// Only their owner may have nothing but virtual addresses to send from.
+#[test]
+fn a_virtual_address_speaks_for_its_owner_alone() {
+    let receivers = [receiver(1, &[])];
+    for (priority, believed) in [(255, true), (0, true), (254, false), (1, false)] {
+        let mut said = said(1);
+        said.priority = priority;
+        let heard = heard(&said, "10.0.1.6", GROUP, &receivers);
+        let refused = heard.as_ref().err();
+        assert_eq!(heard.is_ok(), believed, "{priority}");
+        assert!(believed || refused == Some(&(Some(0), Refusal::OwnAddress)));
+    }
+    let mut six = receiver(1, &[]);
+    six.addresses = ["fe80::5", "2001:db8::5"].map(ip).to_vec();
+    let mut said = said(1);
+    said.addresses.clone_from(&six.addresses);
+    let heard_from = |source| heard(&said, source, "ff02::12", std::slice::from_ref(&six));
+    assert!(heard_from("fe80::5").is_ok(), "as FRR does");
+    let refused = Err((Some(0), Refusal::OwnAddress));
+    assert_eq!(heard_from("2001:db8::5"), refused);
+    let from = |source: &str, destination: &str| {
+        let envelope = Envelope {
+            source: ip(source),
+            destination: ip(destination),
+            ttl: 255,
+        };
+        is_from_virtual(&envelope, &receivers)
+    };
+    assert!(from("10.0.1.6", GROUP));
+    assert!(!from("10.0.1.2", GROUP) && !from("10.0.1.6", "10.0.1.1"));
+}
+
 #[test]
 fn peers_speak_to_us_and_others_to_the_group() {
     let unicast = [receiver(1, &["10.0.1.2"])];
