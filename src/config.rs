@@ -325,6 +325,8 @@ pub struct VirtualRouter {
     pub startup_delay: Duration,
     /// Not empty: advertisements go to, and are taken from, these addresses only.
     pub peers: Vec<IpAddr>,
+    /// The address to send from; `None`: one of the interface that fits.
+    pub source: Option<IpAddr>,
     /// Checksum to send in version 3 over IPv4.
     pub checksum: VrrpChecksum,
     /// Virtual routers with the same name move together.

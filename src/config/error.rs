@@ -34,6 +34,7 @@
 //! | W0212 | a group of one virtual router |
 //! | W0213 | the owner of an address that the interface does not have |
 //! | W0214 | a virtual address that the host needs itself |
+//! | W0215 | a source that the interface does not have yet |
 
 use std::fmt;
 use std::ops::Range;

@@ -140,6 +140,7 @@ tables! {
         "preempt_delay" => preempt_delay: Duration,
         "startup_delay" => startup_delay: Duration,
         "peers" => peers: List<IpAddr>,
+        "source" => source: IpAddr,
         "checksum" => checksum: VrrpChecksum,
         "group" => group: String,
         "track_interfaces" => track_interfaces: TrackedInterfaces,

@@ -9,6 +9,36 @@ use super::netlink::message::{Address, Change, Link};
 /// How long the kernel keeps an address of ours that is not renewed.
 pub const LEASE: Duration = Duration::from_secs(2);
 
+/// What a virtual router needs to send from.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender<'a> {
+    /// Whether it speaks IPv6.
+    pub v6: bool,
+    /// The address that is asked for.
+    pub source: Option<IpAddr>,
+    /// The first of those that it speaks to, if it does not speak to the group.
+    pub peer: Option<IpAddr>,
+    /// The virtual addresses of all virtual routers.
+    pub virtual_addresses: &'a [IpAddr],
+    /// Those that are its own: the host has them by itself.
+    pub own: &'a [IpAddr],
+}
+
+impl Sender<'_> {
+    fn fits(&self, known: &Address) -> bool {
+        let address = known.address.addr();
+        if let Some(source) = self.source {
+            return address == source && !known.tentative;
+        }
+        let IpAddr::V6(ip) = address else {
+            return !self.v6 && !known.secondary;
+        };
+        let local = self.peer.is_none_or(|peer| is_link_local(&peer));
+        let fresh = !known.tentative && known.preferred != Some(Duration::ZERO);
+        self.v6 && ip.is_unicast_link_local() == local && fresh && !known.secondary
+    }
+}
+
 /// All interfaces and addresses of this host.
 #[derive(Debug, Default)]
 pub struct Interfaces {
@@ -99,32 +129,30 @@ impl Interfaces {
         first || !self.of(one.interface).any(ordinary)
     }
 
-    /// The address to send from: of IPv4 the first that is not secondary, of IPv6 a link-local one;
-    /// never one of `virtual_addresses`, unless the host has it by itself and it is among `own`,
-    /// and then only if there is no other.
+    /// The address that a virtual router on this interface sends from.
+    ///
+    /// The one that is asked for, if the host has it. Otherwise of IPv4 one that is not secondary,
+    /// of IPv6 a link-local one, or a wider one if the peers have wider ones; the first that shares
+    /// a network with the first peer, or the first of all. Never a virtual address, unless the host
+    /// has it by itself and there is no other.
     #[must_use]
-    pub fn source(
-        &self,
-        interface: u32,
-        v6: bool,
-        virtual_addresses: &[IpAddr],
-        own: &[IpAddr],
-    ) -> Option<IpAddr> {
-        let fits = |known: &&Address| match known.address.addr() {
-            IpAddr::V4(_) => !v6 && !known.secondary,
-            IpAddr::V6(address) => v6 && address.is_unicast_link_local() && !known.tentative,
+    pub fn source(&self, interface: u32, sender: &Sender<'_>) -> Option<IpAddr> {
+        let usable = || {
+            self.of(interface)
+                // What has a short lifetime may be a virtual address that an earlier run left.
+                .filter(|known| !is_lease(known) && sender.fits(known))
         };
-        let usable = || self.of(interface).filter(fits);
         let address = |known: &Address| known.address.addr();
-        usable()
-            // What has a lifetime may be a virtual address that an earlier run left behind.
-            .filter(|known| !known.marked)
-            .map(address)
-            .find(|address| !virtual_addresses.contains(address))
-            .or_else(|| {
-                let mut of_host = usable().filter(|known| !is_lease(known)).map(address);
-                of_host.find(|address| own.contains(address))
-            })
+        let ordinary =
+            || usable().filter(|known| !sender.virtual_addresses.contains(&address(known)));
+        let near = |known: &&Address| {
+            let mut peer = sender.peer.iter();
+            peer.any(|peer| known.address.contains(peer))
+        };
+        let is_own = |known: &&Address| sender.own.contains(&address(known));
+        let found = ordinary().find(near).or_else(|| ordinary().next());
+        let found = found.or_else(|| usable().find(is_own));
+        found.map(address)
     }
 
     /// The addresses of an interface.
@@ -144,10 +172,13 @@ pub fn is_lease(address: &Address) -> bool {
 
 /// What can stand in for each other: addresses of one family, and of one scope in IPv6.
 fn kind(address: &Address) -> (bool, bool) {
-    match address.address.addr() {
-        IpAddr::V4(_) => (false, false),
-        IpAddr::V6(ip) => (true, ip.is_unicast_link_local()),
-    }
+    let ip = address.address.addr();
+    (ip.is_ipv6(), is_link_local(&ip))
+}
+
+/// Whether it is an IPv6 address for one network only.
+fn is_link_local(ip: &IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 #[cfg(test)]
@@ -225,20 +256,76 @@ mod tests {
         ];
         let known = Interfaces::new(vec![link(2, "eth0", true)], addresses);
         let virtual_addresses = [ip("10.0.0.5"), ip("fe80::5")];
-        let own = [ip("10.0.0.5"), ip("10.0.0.4")];
-        let source = |v6| known.source(2, v6, &virtual_addresses, &own);
-        assert_eq!(source(false), Some(ip("10.0.0.1")));
-        assert_eq!(source(true), Some(ip("fe80::1")));
-        assert_eq!(known.source(4, false, &[], &[]), None);
+        let sender = Sender {
+            v6: false,
+            source: None,
+            peer: None,
+            virtual_addresses: &virtual_addresses,
+            own: &[ip("10.0.0.5"), ip("10.0.0.4")],
+        };
+        let six = Sender { v6: true, ..sender };
+        assert_eq!(known.source(2, &sender), Some(ip("10.0.0.1")));
+        assert_eq!(known.source(2, &six), Some(ip("fe80::1")));
+        assert_eq!(known.source(4, &sender), None);
         let all = ["10.0.0.1", "10.0.0.4", "10.0.0.5"].map(ip);
-        let source = |own: &[IpAddr]| known.source(2, false, &all, own);
-        assert_eq!(source(&[]), None);
-        assert_eq!(source(&own), Some(ip("10.0.0.5")), "of an owner");
-        assert_eq!(
-            source(&[ip("10.0.0.4")]),
-            None,
-            "this one is not the host's"
-        );
+        let of_owner = |own: &[IpAddr]| {
+            let virtual_addresses = &all;
+            let sender = Sender {
+                virtual_addresses,
+                own,
+                ..sender
+            };
+            known.source(2, &sender)
+        };
+        assert_eq!(of_owner(&[]), None);
+        assert_eq!(of_owner(sender.own), Some(ip("10.0.0.5")));
+        assert_eq!(of_owner(&[ip("10.0.0.4")]), None, "this one is a lease");
+    }
+
+    #[test]
+    fn peers_are_spoken_to_from_their_own_network() {
+        let secondary = |text| Address {
+            secondary: true,
+            ..address(2, text)
+        };
+        let deprecated = Address {
+            preferred: Some(Duration::ZERO),
+            ..address(2, "2001:db8::9/64")
+        };
+        let addresses = vec![
+            address(2, "10.8.0.1/24"),
+            address(2, "10.9.0.1/24"),
+            secondary("10.9.0.2/24"),
+            address(2, "fe80::1/64"),
+            address(2, "fd00::1/64"),
+            secondary("2001:db8::8/64"),
+            deprecated,
+            address(2, "2001:db8::1/64"),
+        ];
+        let known = Interfaces::new(vec![link(2, "eth0", true)], addresses);
+        let source = |peer: &str, source: Option<&str>| {
+            let sender = Sender {
+                v6: peer.contains(':'),
+                source: source.map(ip),
+                peer: Some(ip(peer)),
+                virtual_addresses: &[],
+                own: &[],
+            };
+            known.source(2, &sender).map(|found| found.to_string())
+        };
+        for (peer, expected) in [
+            ("10.9.0.7", "10.9.0.1"),
+            ("10.8.0.7", "10.8.0.1"),
+            ("192.0.2.7", "10.8.0.1"),
+            ("2001:db8::7", "2001:db8::1"),
+            ("fe80::7", "fe80::1"),
+            ("2001:db8:7::7", "fd00::1"),
+        ] {
+            assert_eq!(source(peer, None).as_deref(), Some(expected), "{peer}");
+        }
+        let asked = source("10.8.0.7", Some("10.9.0.2"));
+        assert_eq!(asked.as_deref(), Some("10.9.0.2"));
+        assert_eq!(source("10.8.0.7", Some("10.9.0.3")), None);
     }
 
     #[test]

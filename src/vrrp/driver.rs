@@ -372,11 +372,8 @@ impl Driver {
             };
         }
         for (receiver, &(unit, member)) in port.receivers.iter_mut().zip(&port.members) {
-            let own = self.units[unit].owned(member);
-            let find = |index| {
-                let interfaces = &self.interfaces;
-                interfaces.source(index, port.v6, &virtual_addresses, own)
-            };
+            let sender = self.units[unit].sender(member, &virtual_addresses);
+            let find = |index| self.interfaces.source(index, &sender);
             let source = index.and_then(find).filter(|_| port.socket.is_some());
             if receiver.own == source {
                 continue;

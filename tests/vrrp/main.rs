@@ -19,6 +19,7 @@ mod lab;
 mod owner;
 mod peer;
 mod relay;
+mod unicast;
 mod vip;
 
 use std::process::ExitCode;
@@ -93,6 +94,9 @@ fn main() -> ExitCode {
         test!(NOTHING, owner::the_owner_of_a_further_address_keeps_it),
         test!(NOTHING, owner::an_address_that_the_host_needs_is_not_taken),
         test!(NOTHING, owner::what_others_left_behind_is_removed),
+        test!(NOTHING, unicast::ipv6_peers_that_are_not_link_local),
+        test!(NOTHING, unicast::the_source_is_in_the_network_of_the_peer),
+        test!(NOTHING, unicast::a_source_that_is_given),
         test!(NOTHING, demo::two_nodes_share_an_address),
         test!(NOTHING, demo::without_user_namespaces_it_says_so),
         test!("/usr/bin/python3", crafted::packets_that_must_not_matter),

@@ -16,6 +16,7 @@ use crate::config::units::Centiseconds;
 use crate::config::{TrackedInterface, TrackedPool, VirtualRouter, VrrpChecksum, VrrpVersion};
 
 mod together;
+mod unicast;
 
 /// RFC 9568, section 5.2.4.
 const PRIORITY: u8 = 100;
@@ -68,7 +69,8 @@ fn one(named: &Named<Vrrp>, pools: &[&str], problems: &mut Problems) -> Option<V
         preempt: or(&file.preempt, true),
         preempt_delay: length(&file.preempt_delay, Duration::ZERO, delay.clone(), problems),
         startup_delay: length(&file.startup_delay, Duration::ZERO, delay, problems),
-        peers: peers(file, &addresses, problems),
+        peers: unicast::peers(file, &addresses, problems),
+        source: unicast::source(file, &addresses, priority, problems),
         checksum: or(&file.checksum, VrrpChecksum::Auto),
         group: file
             .group
@@ -271,36 +273,6 @@ fn check_owner(file: &Vrrp, priority: u8, problems: &mut Problems) {
     }
 }
 
-fn peers(file: &Vrrp, addresses: &[IpNet], problems: &mut Problems) -> Vec<IpAddr> {
-    let Some(given) = file.peers.given() else {
-        return Vec::new();
-    };
-    let mut peers = Vec::new();
-    for (peer, at) in &given.value {
-        let other_family = addresses
-            .first()
-            .is_some_and(|a| a.addr().is_ipv4() != peer.is_ipv4());
-        let wrong = if addresses.iter().any(|address| address.addr() == *peer) {
-            Some("is one of the virtual addresses, which we may have ourselves")
-        } else if other_family {
-            Some("is not of the family of the virtual addresses")
-        } else if peers.contains(peer) {
-            Some("is given twice")
-        } else {
-            cannot_be_virtual(*peer)
-        };
-        match wrong {
-            None => peers.push(*peer),
-            Some(label) => problems.push(
-                Problem::error("E0105", format!("`{}` cannot contain {peer}", given.path))
-                    .at(at.clone(), label)
-                    .help("accepted: the addresses of the other nodes"),
-            ),
-        }
-    }
-    peers
-}
-
 fn weight(key: &Key<i64>, problems: &mut Problems) -> Option<u8> {
     in_range(key, 1..=254, problems)
 }
@@ -376,6 +348,7 @@ fn check_host(
         );
         return;
     };
+    unicast::check_source(named, interface, problems);
     let given = named.value.addresses.value().into_iter().flatten();
     for (address, at) in given {
         let ip = address.0.addr();
@@ -411,7 +384,7 @@ fn check_host(
             );
         }
     }
-    check_own_peers(
+    unicast::check_own_peers(
         named,
         interfaces.iter().flat_map(|one| &one.addresses),
         problems,
@@ -420,24 +393,4 @@ fn check_host(
 
 fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
-}
-
-fn check_own_peers<'a>(
-    named: &Named<Vrrp>,
-    own: impl Iterator<Item = &'a IpNet>,
-    problems: &mut Problems,
-) {
-    let own: Vec<IpAddr> = own.map(IpNet::addr).collect();
-    for (peer, at) in named.value.peers.value().into_iter().flatten() {
-        if own.contains(peer) {
-            problems.push(
-                Problem::error(
-                    "E0105",
-                    format!("[vrrp.{}] would talk to itself", named.name),
-                )
-                .at(at.clone(), "is an address of this host")
-                .help("accepted: the addresses of the other nodes"),
-            );
-        }
-    }
 }

@@ -91,7 +91,8 @@ pub struct Address {
     pub interface: u32,
     /// The address and the length of its prefix.
     pub address: IpNet,
-    /// IPv4: it is not the first address of its network on this interface.
+    /// IPv4: it is not the first address of its network on this interface. IPv6: it is temporary,
+    /// another one follows it.
     pub secondary: bool,
     /// IPv6: duplicate address detection has not passed; the kernel neither answers for it nor
     /// sends from it.
@@ -262,8 +263,8 @@ fn address(payload: &[u8]) -> Option<Address> {
     Some(Address {
         interface,
         address: IpNet::new(own.or(peer)?, prefix).ok()?,
-        // The same bit means "temporary" in IPv6.
-        secondary: family == AF_INET && flags & IFA_F_SECONDARY != 0,
+        // IFA_F_TEMPORARY is the same bit.
+        secondary: flags & IFA_F_SECONDARY != 0,
         tentative: flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) != 0,
         valid: time(valid),
         preferred: time(preferred),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::config::{self, Config, VirtualRouter, VrrpChecksum};
-use crate::vip::interface::Interfaces;
+use crate::vip::interface::{Interfaces, Sender};
 use crate::vip::netlink::{Netlink, NetlinkError};
 use crate::vip::{Announcer, Vip};
 use crate::vrrp::inputs::Inputs;
@@ -251,10 +251,20 @@ impl Unit {
         }
     }
 
-    /// What a member that owns its addresses has of them.
-    pub(super) fn owned(&self, member: usize) -> &[IpAddr] {
+    /// What a member sends from.
+    pub(super) fn sender<'a>(
+        &'a self,
+        member: usize,
+        virtual_addresses: &'a [IpAddr],
+    ) -> Sender<'a> {
         let member = &self.members[member];
-        if member.owns() { &member.own } else { &[] }
+        Sender {
+            v6: member.is_v6(),
+            source: member.config.source,
+            peer: member.config.peers.first().copied(),
+            virtual_addresses,
+            own: if member.owns() { &member.own } else { &[] },
+        }
     }
 
     /// What keeps it out of the election, in words.
@@ -281,12 +291,16 @@ impl Unit {
             ));
         }
         let homeless = self.members.iter().find(|member| member.source.is_none())?;
-        let family = match homeless.addresses.iter().any(IpAddr::is_ipv6) {
-            true => "a link-local IPv6 address",
-            false => "an IPv4 address",
+        let link_local =
+            |peer: &IpAddr| matches!(peer, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let what = match (homeless.config.source, homeless.config.peers.first()) {
+            (Some(source), _) => format!("address {source}"),
+            (None, _) if !homeless.is_v6() => "an IPv4 address".to_owned(),
+            (None, Some(peer)) if !link_local(peer) => "a global IPv6 address".to_owned(),
+            (None, _) => "a link-local IPv6 address".to_owned(),
         };
         let interface = &homeless.config.interface;
-        Some(format!("{family} of interface {interface} to send from"))
+        Some(format!("{what} of interface {interface} to send from"))
     }
 
     /// Takes note of what it waits for; true when it begins or ceases to wait.
@@ -530,6 +544,10 @@ impl Virtual {
             unsent: 0,
             complained: [None; Refusal::COUNT],
         }
+    }
+
+    fn is_v6(&self) -> bool {
+        self.addresses.iter().any(IpAddr::is_ipv6)
     }
 
     /// Whether the host's addresses may be among the virtual ones.
