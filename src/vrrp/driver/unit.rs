@@ -402,6 +402,10 @@ impl Unit {
     /// Clients are not served on the addresses any more.
     pub(super) fn leave(&mut self) {
         self.present = false;
+        // The next time as master has its own patience with a network that takes nothing.
+        for member in &mut self.members {
+            member.unsent = 0;
+        }
     }
 
     pub(super) fn release(&mut self, netlink: &mut Netlink) -> Result<(), NetlinkError> {
@@ -592,3 +596,6 @@ impl Virtual {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
