@@ -414,6 +414,7 @@ fn virtual_router(router: &RouterStatus, now: Instant) -> VirtualRouterSnapshot 
         transitions: counters.transitions,
         became_master: counters.became_master,
         put_back: counters.put_back,
+        cleared: counters.cleared,
         addresses_differ: counters.addresses_differ,
     }
 }

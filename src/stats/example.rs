@@ -92,6 +92,7 @@ fn virtual_router() -> VirtualRouterSnapshot {
         transitions: 4,
         became_master: 2,
         put_back: 1,
+        cleared: 0,
         addresses_differ: 0,
     }
 }

@@ -182,6 +182,9 @@ pub struct VirtualRouterSnapshot {
     pub became_master: u64,
     /// Times that somebody removed an address and it was put back.
     pub put_back: u64,
+    /// Times that somebody put an address on the interface of a node that was not master, and it
+    /// was removed.
+    pub cleared: u64,
     /// Advertisements whose addresses were not quite ours.
     pub addresses_differ: u64,
 }

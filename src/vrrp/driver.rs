@@ -404,6 +404,7 @@ impl Driver {
             self.feed(unit, Event::AddressLost, now);
             self.units[unit].was_put_back();
         }
+        self.units[unit].clear(&mut self.netlink, &self.interfaces);
     }
 
     /// Whether one of the addresses that are claimed is not there. Notifications may be outdated:
@@ -536,6 +537,8 @@ impl Driver {
             tracing::error!(virtual_router = self.units[unit].name(), %error,
                 "a virtual address cannot be removed: the kernel does when its lease ends");
         }
+        // What somebody has put beside ours.
+        self.units[unit].clear(&mut self.netlink, &self.interfaces);
     }
 
     /// Addresses that are there before anybody claimed them.

@@ -70,6 +70,9 @@ pub struct Counters {
     pub became_master: u64,
     /// Addresses that somebody removed and that were put back.
     pub put_back: u64,
+    /// Addresses that somebody put on the interface while we did not have them, and that were
+    /// removed.
+    pub cleared: u64,
     /// Advertisements whose list of addresses was not quite ours.
     pub addresses_differ: u64,
 }

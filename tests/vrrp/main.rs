@@ -19,6 +19,7 @@ mod lab;
 mod owner;
 mod peer;
 mod relay;
+mod strays;
 mod unicast;
 mod vip;
 
@@ -94,6 +95,9 @@ fn main() -> ExitCode {
         test!(NOTHING, owner::the_owner_of_a_further_address_keeps_it),
         test!(NOTHING, owner::an_address_that_the_host_needs_is_not_taken),
         test!(NOTHING, owner::what_others_left_behind_is_removed),
+        test!(NOTHING, strays::a_backup_does_not_keep_the_address),
+        test!(NOTHING, strays::an_interface_does_not_bring_the_address),
+        test!(NOTHING, strays::nothing_of_the_address_stays_behind),
         test!(NOTHING, unicast::ipv6_peers_that_are_not_link_local),
         test!(NOTHING, unicast::the_source_is_in_the_network_of_the_peer),
         test!(NOTHING, unicast::a_source_that_is_given),

@@ -127,13 +127,17 @@ pub(super) fn virtual_router(router: &VirtualRouterSnapshot, colours: bool) -> S
         counts.push(format!("{} refused ({why})", count(*number)));
     }
     let _ = writeln!(text, "adverts      {}", counts.join(", "));
-    let _ = writeln!(
+    let _ = write!(
         text,
         "so far       {} transitions, {} times master, {} times put an address back",
         count(router.transitions),
         count(router.became_master),
         count(router.put_back),
     );
+    if router.cleared > 0 {
+        let _ = write!(text, ", {} times removed one", count(router.cleared));
+    }
+    text.push('\n');
     text
 }
 

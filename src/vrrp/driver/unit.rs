@@ -36,6 +36,8 @@ struct Virtual {
     counters: Counters,
     /// Advertisements in a row that could not be sent.
     unsent: u32,
+    /// When an address that somebody else put on the interface was last named in the log.
+    strays_named_at: Option<Instant>,
     /// By reason: when a refused packet was last named in the log.
     complained: [Option<Instant>; Refusal::COUNT],
 }
@@ -438,23 +440,32 @@ impl Unit {
         }
     }
 
-    /// Removes virtual addresses that are there though we did not claim them.
+    /// Removes virtual addresses that are there though we have not claimed them.
     pub(super) fn clear(&mut self, netlink: &mut Netlink, interfaces: &Interfaces) {
+        if self.router.state().holds_addresses() || self.release_at.is_some() {
+            return;
+        }
+        let now = Instant::now();
         for member in &mut self.members {
             let Some(link) = interfaces.link(&member.config.interface) else {
                 continue;
             };
             let present: Vec<_> = interfaces.of(link.index).copied().collect();
-            match member.vip.clear(netlink, link.index, &present) {
-                Ok(foreign) => {
-                    for address in foreign {
-                        tracing::warn!(virtual_router = member.config.name, %address,
-                            "somebody put a virtual address on the interface, and it is removed: \
-                             who is not master must not have it");
-                    }
-                }
+            let cleared = member.vip.clear(netlink, link.index, &present);
+            let foreign = cleared.as_ref().map_or(0, Vec::len);
+            member.counters.cleared += u64::try_from(foreign).unwrap_or(u64::MAX);
+            let nothing = foreign == 0 && cleared.is_ok();
+            if nothing || member.strays_named_at.is_some_and(|at| now < at + COMPLAIN) {
+                continue;
+            }
+            member.strays_named_at = Some(now);
+            match cleared {
+                Ok(foreign) => tracing::warn!(virtual_router = member.config.name,
+                    addresses = ?foreign,
+                    "somebody put a virtual address on the interface, and it is removed: who is \
+                     not master must not have it"),
                 Err(error) => tracing::error!(virtual_router = member.config.name, %error,
-                    "a virtual address that is there already cannot be removed"),
+                    "a virtual address that is on the interface cannot be removed"),
             }
         }
     }
@@ -546,6 +557,7 @@ impl Virtual {
             heard: None,
             counters: Counters::default(),
             unsent: 0,
+            strays_named_at: None,
             complained: [None; Refusal::COUNT],
         }
     }
