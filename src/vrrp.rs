@@ -3,9 +3,10 @@
 //! The master says every interval that it is there ([`packet`]). Who hears nothing for three
 //! intervals and a part of one ([`timing`]) takes its place ([`router`]). What arrives is checked
 //! before it counts ([`receive`]). [`driver`] is the thread that waits, sends, and claims addresses
-//! with the help of [`crate::vip`]; [`inputs`] is what it and the other threads tell each other,
-//! and [`status`] what it publishes.
+//! with the help of [`crate::vip`]; [`dispute`] notices another master that does not give way;
+//! [`inputs`] is what the thread and the others tell each other, and [`status`] what it publishes.
 
+pub mod dispute;
 pub mod driver;
 pub mod inputs;
 pub mod packet;

@@ -45,6 +45,7 @@ const PURE: &[&str] = &[
     "vip/announce.rs",
     "vip/interface.rs",
     "vip/netlink/message.rs",
+    "vrrp/dispute.rs",
     "vrrp/packet.rs",
     "vrrp/receive.rs",
     "vrrp/router.rs",

@@ -23,7 +23,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit code: 0 all is well, 1 the daemon cannot be reached, 2 a server is down or not checked yet, a
-pool has no usable server, or the daemon is stopping.")]
+pool has no usable server, a virtual router is out of the election or not the only master, or the
+daemon is stopping.")]
 pub struct Options {
     /// The daemon's admin socket
     #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]

@@ -4,13 +4,14 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use super::{exit, status};
-use crate::stats::snapshot::Snapshot;
+use crate::stats::snapshot::{Snapshot, VirtualRouterSnapshot};
 
 /// Options of `warren vrrp`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 every virtual router takes part in the election, as master or backup, 1 the daemon
-cannot be reached, 2 one of them is out of the election, or there is none.")]
+Exit code: 0 every virtual router takes part in the election, as backup or the only master, 1 the
+daemon cannot be reached, 2 one of them is out of the election or not the only master, or there is
+none.")]
 pub struct Options {
     /// The daemon's admin socket
     #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
@@ -50,8 +51,10 @@ pub fn main(options: &Options) -> u8 {
 
 fn exit_code(snapshot: &Snapshot) -> u8 {
     let routers = &snapshot.virtual_routers;
-    let takes_part = |state: &str| matches!(state, "master" | "backup");
-    match !routers.is_empty() && routers.iter().all(|router| takes_part(&router.state)) {
+    let good = |router: &VirtualRouterSnapshot| {
+        matches!(router.state.as_str(), "master" | "backup") && router.other_master.is_none()
+    };
+    match !routers.is_empty() && routers.iter().all(good) {
         true => exit::GOOD,
         false => status::DEGRADED,
     }

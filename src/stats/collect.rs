@@ -10,8 +10,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use super::history::{Flow, History, PoolSample, Sample};
 use super::snapshot::{
     AverageTimes, CheckStatus, EndingCount, HeardSnapshot, Identity, Latency, Level,
-    ListenerSnapshot, Percentiles, Pipes, PoolSnapshot, ServerStatus, Snapshot,
-    VirtualRouterSnapshot,
+    ListenerSnapshot, OtherMasterSnapshot, Percentiles, Pipes, PoolSnapshot, ServerStatus,
+    Snapshot, VirtualRouterSnapshot,
 };
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
 use super::{Averages, Latencies, Registry, WorkerCounters};
@@ -403,6 +403,11 @@ fn virtual_router(router: &RouterStatus, now: Instant) -> VirtualRouterSnapshot 
             from: heard.from.to_string(),
             priority: heard.priority,
             ago_ms: since(heard.at, now),
+        }),
+        other_master: router.other_master.map(|other| OtherMasterSnapshot {
+            from: other.from.to_string(),
+            for_ms: since(other.since, now),
+            refused: other.refused.map(|why| why.name().to_owned()),
         }),
         sent: counters.sent,
         unsent: counters.unsent,

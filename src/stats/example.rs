@@ -85,6 +85,7 @@ fn virtual_router() -> VirtualRouterSnapshot {
             priority: 100,
             ago_ms: 7_384_000,
         }),
+        other_master: None,
         sent: 7_381,
         unsent: 0,
         received: 12,

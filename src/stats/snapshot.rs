@@ -168,6 +168,8 @@ pub struct VirtualRouterSnapshot {
     pub arithmetic: String,
     /// The other router that was heard last.
     pub heard: Option<HeardSnapshot>,
+    /// Another node that is master as well and does not give way.
+    pub other_master: Option<OtherMasterSnapshot>,
     /// Advertisements sent.
     pub sent: u64,
     /// Advertisements that could not be sent.
@@ -195,6 +197,9 @@ impl VirtualRouterSnapshot {
         if let Some(what) = &self.waiting_for {
             return Some(format!("waits for {what}"));
         }
+        if let Some(other) = &self.other_master {
+            return Some(format!("is not the only master: {other}"));
+        }
         matches!(self.state.as_str(), "init" | "stopped")
             .then(|| format!("is out of the election: {}", self.why))
     }
@@ -209,6 +214,27 @@ pub struct HeardSnapshot {
     pub priority: u8,
     /// How long ago.
     pub ago_ms: u64,
+}
+
+/// Another master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherMasterSnapshot {
+    /// Its address.
+    pub from: String,
+    /// How long we hear it.
+    pub for_ms: u64,
+    /// The documented name of the reason why what it says is refused, if it is.
+    pub refused: Option<String>,
+}
+
+impl std::fmt::Display for OtherMasterSnapshot {
+    /// `192.0.2.12 does not give way`, and why.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.refused {
+            None => write!(f, "{} does not give way", self.from),
+            Some(why) => write!(f, "what {} says is refused ({why})", self.from),
+        }
+    }
 }
 
 /// How often connections ended in one way.

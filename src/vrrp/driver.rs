@@ -315,6 +315,7 @@ impl Driver {
             interval: accepted.advertisement.interval,
         };
         self.feed(unit, Event::Heard(heard), now);
+        self.units[unit].disputed(member, accepted, now);
     }
 
     /// Takes what the kernel tells of interfaces and addresses.
@@ -558,7 +559,7 @@ impl Driver {
 
     fn publish(&mut self, now: Instant) {
         self.publish_at = Some(now + PUBLISH);
-        let status = self.units.iter().flat_map(Unit::status);
+        let status = self.units.iter().flat_map(|unit| unit.status(now));
         self.published.store(Arc::new(status.collect()));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
+use super::dispute::OtherMaster;
 use super::receive::Refusal;
 use crate::config::VrrpVersion;
 use crate::config::units::Centiseconds;
@@ -38,6 +39,8 @@ pub struct RouterStatus {
     pub priority: Priority,
     /// The other router that was heard last.
     pub heard: Option<Heard>,
+    /// Another node that is master as well and does not give way.
+    pub other_master: Option<OtherMaster>,
     /// What was counted since the start.
     pub counters: Counters,
 }

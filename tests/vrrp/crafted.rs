@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::lab::{Lab, until};
 use crate::peer::{Node, Warren};
+use crate::strays::vrrp;
 
 /// Makes advertisements and sends them from host 3.
 const SENDER: &str = r#"
@@ -203,4 +204,30 @@ pub(crate) fn the_other_form_of_checksum() {
     );
     assert!(sender.log().contains("right"), "{}", sender.log());
     assert_eq!(warren.router("refused"), serde_json::json!({}));
+}
+
+/// A master of lower priority that does not hear us, as if its network took nothing in.
+const DEAF: &str = r#"
+while True:
+    send(message(priority=50))
+    time.sleep(0.1)
+"#;
+
+pub(crate) fn a_master_that_does_not_give_way_is_named() {
+    let lab = Lab::new(3);
+    let warren = Warren::node(lab.host(1), &Node::default());
+    let limit = Duration::from_secs(10);
+    until("master", limit, || warren.router("state") == "master");
+    assert_eq!(vrrp(&warren).1, Some(0));
+    let file = lab.host(3).file("send.py");
+    std::fs::write(&file, format!("{SENDER}{DEAF}")).unwrap();
+    let mut python = lab.host(3).inside("/usr/bin/python3");
+    python.arg(file);
+    let sender = lab.host(3).start(python);
+    until("it is told", limit, || vrrp(&warren).1 == Some(2));
+    let (text, _) = vrrp(&warren);
+    assert!(text.contains("10.9.0.3 does not give way"), "{text}");
+    assert_eq!(warren.router("state"), "master");
+    drop(sender);
+    until("it is over", limit, || vrrp(&warren).1 == Some(0));
 }

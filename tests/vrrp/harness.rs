@@ -17,6 +17,7 @@ const NEED_ROOT: &[&str] = &[super::FRR];
 const AT_ONCE: usize = 4;
 
 /// One test.
+#[derive(Clone, Copy)]
 pub(crate) struct Test {
     /// Where it is.
     pub(crate) path: &'static str,

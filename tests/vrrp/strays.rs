@@ -81,3 +81,43 @@ pub(crate) fn nothing_of_the_address_stays_behind() {
         "{log}"
     );
 }
+
+/// What `warren vrrp` says, and its exit code.
+pub(crate) fn vrrp(warren: &Warren) -> (String, Option<i32>) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_warren"))
+        .args(["vrrp", "--socket"])
+        .arg(&warren.socket)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (text, output.status.code())
+}
+
+pub(crate) fn two_masters_are_named() {
+    let lab = Lab::new(2);
+    // The one speaks to the group, the other to a peer: neither believes the other.
+    let with = |priority, peers| Node {
+        peers,
+        ..node(priority)
+    };
+    let one = Warren::node(lab.host(1), &with(150, &[2]));
+    let two = Warren::node(lab.host(2), &with(100, &[]));
+    for (warren, other, why) in [
+        (&one, "10.9.0.2", "multicast"),
+        (&two, "10.9.0.1", "unicast"),
+    ] {
+        let words = format!("what {other} says is refused ({why})");
+        until("it is told", LONG, || vrrp(warren).0.contains(&words));
+        assert_eq!(vrrp(warren).1, Some(2));
+        let said = "another node is master too and does not give way";
+        let log = warren.process.log();
+        assert_eq!(log.matches(said).count(), 1, "{log}");
+    }
+    let told = two.router("other_master");
+    assert_eq!(
+        (&told["from"], &told["refused"]),
+        (&"10.9.0.1".into(), &"unicast".into())
+    );
+    drop(one);
+    until("settled", LONG, || vrrp(&two).1 == Some(0));
+}

@@ -111,6 +111,11 @@ pub(super) fn virtual_router(router: &VirtualRouterSnapshot, colours: bool) -> S
         "heard        {}",
         heard.as_deref().unwrap_or("nobody else")
     );
+    if let Some(other) = &router.other_master {
+        let time = age(other.for_ms);
+        let line = format!("two masters  for {time}: {other}");
+        let _ = writeln!(text, "{}", Paint::Red.apply(&line, colours));
+    }
     let mut counts = vec![
         format!("{} sent", count(router.sent)),
         format!("{} received", count(router.received)),

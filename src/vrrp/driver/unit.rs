@@ -7,6 +7,7 @@ use crate::config::{self, Config, VirtualRouter, VrrpChecksum};
 use crate::vip::interface::{Interfaces, Sender};
 use crate::vip::netlink::{Netlink, NetlinkError};
 use crate::vip::{Announcer, Vip};
+use crate::vrrp::dispute::Dispute;
 use crate::vrrp::inputs::Inputs;
 use crate::vrrp::packet::{Advertisement, ChecksumForm};
 use crate::vrrp::receive::{Accepted, GROUP_V4, GROUP_V6, Receiver, Refusal};
@@ -33,6 +34,8 @@ struct Virtual {
     /// The form of checksum that each sender was seen to use, the last one at the end.
     forms: Vec<(IpAddr, ChecksumForm)>,
     heard: Option<Heard>,
+    dispute: Dispute,
+    disputed_at: Option<Instant>,
     counters: Counters,
     /// Advertisements in a row that could not be sent.
     unsent: u32,
@@ -187,6 +190,13 @@ impl Unit {
                 | Refusal::OwnAddress
         );
         let now = Instant::now();
+        if let Some(from) = from
+            && worth_a_word
+            && !matches!(why, Refusal::Collision | Refusal::OwnAddress)
+            && matches!(self.router.state(), State::Master { .. })
+        {
+            member.dispute(from, Some(why), Duration::ZERO, now);
+        }
         let complained = &mut member.complained[why as usize];
         let silent = complained.is_some_and(|at| now < at + COMPLAIN);
         if !worth_a_word || silent {
@@ -208,6 +218,15 @@ impl Unit {
                 reason = why.name(),
                 "an advertisement was refused"
             );
+        }
+    }
+
+    /// Takes note of an advertisement that passed and did not make a backup of a master.
+    pub(super) fn disputed(&mut self, member: usize, accepted: &Accepted, now: Instant) {
+        let said = &accepted.advertisement;
+        if said.priority > 0 && matches!(self.router.state(), State::Master { .. }) {
+            let interval = said.interval.duration();
+            self.members[member].dispute(accepted.from, None, interval, now);
         }
     }
 
@@ -519,12 +538,13 @@ impl Unit {
         tracing::info!(virtual_router = self.name, from, to, reason,
             priority = %self.priority, "virtual router changed");
         for member in &mut self.members {
+            member.dispute = Dispute::default();
             member.counters.transitions += 1;
             member.counters.became_master += u64::from(to == "master");
         }
     }
 
-    pub(super) fn status(&self) -> impl Iterator<Item = RouterStatus> {
+    pub(super) fn status(&self, now: Instant) -> impl Iterator<Item = RouterStatus> {
         let (since, why) = self.router.since();
         self.members.iter().map(move |member| RouterStatus {
             name: member.config.name.clone(),
@@ -540,6 +560,7 @@ impl Unit {
             waiting_for: self.waiting_for.clone(),
             priority: self.priority.clone(),
             heard: member.heard,
+            other_master: member.dispute.standing(now),
             counters: member.counters.clone(),
         })
     }
@@ -555,11 +576,27 @@ impl Virtual {
             source: None,
             forms: Vec::new(),
             heard: None,
+            dispute: Dispute::default(),
+            disputed_at: None,
             counters: Counters::default(),
             unsent: 0,
             strays_named_at: None,
             complained: [None; Refusal::COUNT],
         }
+    }
+
+    /// Another master was heard while we are one; the log names it now and then if it stays.
+    fn dispute(&mut self, from: IpAddr, why: Option<Refusal>, interval: Duration, now: Instant) {
+        let interval = interval.max(self.config.advert_interval.duration());
+        self.dispute.hear(from, why, interval, now);
+        let silent = self.disputed_at.is_some_and(|at| now < at + COMPLAIN);
+        if silent || self.dispute.standing(now).is_none() {
+            return;
+        }
+        self.disputed_at = Some(now);
+        let refused = why.map_or("-", Refusal::name);
+        tracing::warn!(virtual_router = self.config.name, %from, refused,
+            "another node is master too and does not give way: both have the addresses");
     }
 
     fn is_v6(&self) -> bool {
