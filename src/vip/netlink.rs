@@ -29,6 +29,9 @@ use message::{Body, Message, messages};
 
 /// The kernel answers within its system call; this is for a kernel that does not, in milliseconds.
 const PATIENCE: i64 = 500;
+/// A dump that something changed under lacks what was there all the time, and is repeated. One of a
+/// few addresses fits into one datagram, under which nothing can change.
+const DUMPS: usize = 8;
 /// Several messages of a dump come in one datagram of at most this size.
 const DATAGRAM: usize = 64 << 10;
 /// Notifications that may wait while we do something else.
@@ -48,6 +51,9 @@ pub enum NetlinkError {
     /// EADDRNOTAVAIL: there is no such address to remove.
     #[error("no such address")]
     NoAddress,
+    /// Something changed during each of several dumps.
+    #[error("addresses or links change too fast to be read")]
+    Changing,
     /// The answer did not come.
     #[error("the kernel does not answer")]
     Silent,
@@ -169,13 +175,11 @@ impl Netlink {
     ///
     /// See [`NetlinkError`].
     pub fn addresses(&mut self) -> Result<Vec<Address>, NetlinkError> {
-        let mut addresses = Vec::new();
-        self.dump(message::dump_addresses, |change| {
-            if let Change::AddressAdded(address) = change {
-                addresses.push(address);
-            }
-        })?;
-        Ok(addresses)
+        self.dump(message::dump_addresses, |change| match change {
+            Change::AddressAdded(address) => Some(address),
+            Change::AddressRemoved(_) | Change::Link(_) => None,
+            Change::LinkRemoved { .. } | Change::Overflow => None,
+        })
     }
 
     /// All links.
@@ -184,13 +188,11 @@ impl Netlink {
     ///
     /// See [`NetlinkError`].
     pub fn links(&mut self) -> Result<Vec<Link>, NetlinkError> {
-        let mut links = Vec::new();
-        self.dump(message::dump_links, |change| {
-            if let Change::Link(link) = change {
-                links.push(link);
-            }
-        })?;
-        Ok(links)
+        self.dump(message::dump_links, |change| match change {
+            Change::Link(link) => Some(link),
+            Change::AddressAdded(_) | Change::AddressRemoved(_) => None,
+            Change::LinkRemoved { .. } | Change::Overflow => None,
+        })
     }
 
     fn next(&mut self) -> u32 {
@@ -204,8 +206,8 @@ impl Netlink {
         self.send(request)?;
         let mut result = None;
         while result.is_none() {
-            self.answers(|body| {
-                if let Body::Answer(error) = body {
+            self.answers(|message| {
+                if let Body::Answer(error) = message.body {
                     result = Some(error);
                 }
             })?;
@@ -216,23 +218,40 @@ impl Netlink {
         }
     }
 
-    fn dump(
+    fn dump<T>(
         &mut self,
         request: fn(u32) -> Vec<u8>,
-        mut take: impl FnMut(Change),
-    ) -> Result<(), NetlinkError> {
+        pick: fn(Change) -> Option<T>,
+    ) -> Result<Vec<T>, NetlinkError> {
+        for _ in 0..DUMPS {
+            if let Some(whole) = self.dump_once(request, pick)? {
+                return Ok(whole);
+            }
+        }
+        Err(NetlinkError::Changing)
+    }
+
+    /// `None` when something changed meanwhile.
+    fn dump_once<T>(
+        &mut self,
+        request: fn(u32) -> Vec<u8>,
+        pick: fn(Change) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, NetlinkError> {
         let sequence = self.next();
         self.send(&request(sequence))?;
-        let mut result = None;
+        let (mut found, mut whole, mut result) = (Vec::new(), true, None);
         while result.is_none() {
-            self.answers(|body| match body {
-                Body::Change(change) => take(change),
-                Body::Done(error) | Body::Answer(error) => result = Some(error),
-                Body::Other => {}
+            self.answers(|message| {
+                whole &= !message.interrupted;
+                match message.body {
+                    Body::Change(change) => found.extend(pick(change)),
+                    Body::Done(error) | Body::Answer(error) => result = Some(error),
+                    Body::Other => {}
+                }
             })?;
         }
         match result {
-            None | Some(0) => Ok(()),
+            None | Some(0) => Ok(whole.then_some(found)),
             Some(error) => Err(Errno::from_raw(error).into()),
         }
     }
@@ -243,7 +262,7 @@ impl Netlink {
     }
 
     /// Takes the answers to the last request from one datagram; older ones came too late.
-    fn answers(&self, mut take: impl FnMut(Body)) -> Result<(), NetlinkError> {
+    fn answers(&self, take: impl FnMut(Message)) -> Result<(), NetlinkError> {
         let mut buffer = vec![0; DATAGRAM];
         let socket = self.socket.as_raw_fd();
         let Some(length) = receive(socket, &mut buffer)? else {
@@ -251,7 +270,7 @@ impl Netlink {
         };
         messages(&buffer[..length])
             .filter(|message| message.sequence == self.sequence)
-            .for_each(|message: Message| take(message.body));
+            .for_each(take);
         Ok(())
     }
 }

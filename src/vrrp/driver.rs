@@ -31,7 +31,7 @@ use super::status::RouterStatus;
 use crate::config;
 use crate::vip::Announcer;
 use crate::vip::interface::Interfaces;
-use crate::vip::netlink::{Change, Monitor, Netlink};
+use crate::vip::netlink::{Change, Monitor, Netlink, NetlinkError};
 
 mod unit;
 
@@ -44,6 +44,8 @@ const PACKETS_PER_WAKE: usize = 64;
 const SUSPENDED: Duration = Duration::from_millis(200);
 /// How often it is looked whether the workers have reset their clients.
 const LOOK: Duration = Duration::from_millis(1);
+/// When reading the interfaces failed, it is tried again after this long.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 /// What is published may be so old.
 const PUBLISH: Duration = Duration::from_millis(100);
 
@@ -94,6 +96,8 @@ pub struct Driver {
     commands: mpsc::Receiver<Command>,
     published: Arc<Published>,
     publish_at: Option<Instant>,
+    /// Changes were lost, or reading failed: when all is read again.
+    read_at: Option<Instant>,
     /// How far the clock that counts suspended time is ahead.
     ahead: Duration,
     stopping: bool,
@@ -124,7 +128,7 @@ impl Driver {
         })?;
         let mut netlink = Netlink::open()?;
         let monitor = Monitor::open()?;
-        let interfaces = read(&mut netlink);
+        let interfaces = read(&mut netlink).map_err(io::Error::other)?;
         let units = unit::group(config, now);
         let mut driver = Self {
             ports: ports(&units),
@@ -137,6 +141,7 @@ impl Driver {
             commands,
             published,
             publish_at: None,
+            read_at: None,
             ahead: ahead(),
             stopping: false,
         };
@@ -148,10 +153,9 @@ impl Driver {
 
     /// Removing an address that nobody has tells whether addresses may be changed at all.
     fn check_permission(&mut self) -> Result<(), StartError> {
-        use crate::vip::netlink::NetlinkError::NotPermitted;
         let nowhere = ipnet::IpNet::from(IpAddr::from([192, 0, 2, 255]));
         match self.netlink.delete(1, nowhere) {
-            Err(NotPermitted) => Err(StartError::Capability("CAP_NET_ADMIN")),
+            Err(NetlinkError::NotPermitted) => Err(StartError::Capability("CAP_NET_ADMIN")),
             Ok(()) | Err(_) => Ok(()),
         }
     }
@@ -222,7 +226,7 @@ impl Driver {
 
     fn next_deadline(&self) -> Option<Instant> {
         let routers = self.units.iter().filter_map(Unit::next_deadline);
-        routers.chain(self.publish_at).min()
+        routers.chain(self.publish_at).chain(self.read_at).min()
     }
 
     fn notice_suspension(&mut self, now: Instant) {
@@ -325,13 +329,33 @@ impl Driver {
             for change in changes {
                 changed = true;
                 if change == Change::Overflow {
-                    self.interfaces = read(&mut self.netlink);
+                    self.read_at = Some(now);
                 }
                 self.interfaces.apply(&change);
             }
         }
+        if self.read_at.is_some_and(|at| at <= now) {
+            changed |= self.read_again(now);
+        }
         if changed {
             self.look_at_interfaces(now);
+        }
+    }
+
+    /// Reads all interfaces and addresses anew. If that fails, what is known counts until it is
+    /// tried again: it is a better guess than that there are none.
+    fn read_again(&mut self, now: Instant) -> bool {
+        match read(&mut self.netlink) {
+            Ok(interfaces) => {
+                self.interfaces = interfaces;
+                self.read_at = None;
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the interfaces cannot be read");
+                self.read_at = Some(now + READ_AGAIN);
+                false
+            }
         }
     }
 
@@ -397,7 +421,7 @@ impl Driver {
             self.feed(unit, event, now);
         }
         self.look_at_priority(unit, now);
-        if self.units[unit].router.state().holds_addresses() && self.has_lost(unit) {
+        if self.units[unit].router.state().holds_addresses() && self.has_lost(unit, now) {
             tracing::warn!(
                 virtual_router = self.units[unit].name(),
                 "somebody removed a virtual address"
@@ -410,12 +434,11 @@ impl Driver {
 
     /// Whether one of the addresses that are claimed is not there. Notifications may be outdated:
     /// the kernel is asked before anything follows from them.
-    fn has_lost(&mut self, unit: usize) -> bool {
+    fn has_lost(&mut self, unit: usize, now: Instant) -> bool {
         if !self.units[unit].has_lost(&self.interfaces) {
             return false;
         }
-        self.interfaces = read(&mut self.netlink);
-        self.units[unit].has_lost(&self.interfaces)
+        self.read_again(now) && self.units[unit].has_lost(&self.interfaces)
     }
 
     fn look_at_inputs(&mut self, now: Instant) {
@@ -589,15 +612,10 @@ fn ports(units: &[Unit]) -> Vec<Port> {
     ports
 }
 
-/// All interfaces and addresses; none when the kernel does not tell.
-fn read(netlink: &mut Netlink) -> Interfaces {
-    let read = netlink
-        .links()
-        .and_then(|links| Ok(Interfaces::new(links, netlink.addresses()?)));
-    read.unwrap_or_else(|error| {
-        tracing::error!(%error, "the interfaces cannot be read");
-        Interfaces::default()
-    })
+/// All interfaces and addresses.
+fn read(netlink: &mut Netlink) -> Result<Interfaces, NetlinkError> {
+    let links = netlink.links()?;
+    Ok(Interfaces::new(links, netlink.addresses()?))
 }
 
 /// How far the clock that counts suspended time is ahead of the one that does not.

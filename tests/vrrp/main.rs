@@ -95,6 +95,7 @@ const WARREN: &[Test] = &[
     test!(NOTHING, vip::releasing_takes_away_what_was_claimed),
     test!(NOTHING, vip::all_addresses_are_claimed_or_none),
     test!(NOTHING, vip::what_was_there_before_is_cleared),
+    test!(NOTHING, vip::a_dump_is_whole_while_addresses_change),
     test!(NOTHING, owner::the_owner_keeps_its_only_address),
     test!(NOTHING, owner::the_owner_of_a_further_address_keeps_it),
     test!(NOTHING, owner::an_address_that_the_host_needs_is_not_taken),

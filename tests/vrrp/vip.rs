@@ -1,7 +1,9 @@
 //! The module that owns the address, alone with a real kernel: one host, nobody to elect.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::net::{IpAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -152,5 +154,58 @@ pub(crate) fn what_was_there_before_is_cleared() {
         assert!(find(netlink, "10.9.0.1/24").is_some(), "the host's own");
         let again = vip.clear(netlink, eth0, &present).unwrap();
         assert_eq!(again, [], "that they are gone is no error");
+    });
+}
+
+/// A dump of many addresses comes in several datagrams. What goes between two of them must not take
+/// others with it.
+pub(crate) fn a_dump_is_whole_while_addresses_change() {
+    let lab = Lab::new(1);
+    on(lab.host(1), |netlink, eth0| {
+        let many: Vec<IpNet> = (0..=255u8)
+            .flat_map(|third| (0..8u8).map(move |last| (third, last)))
+            .map(|(third, last)| IpNet::from(IpAddr::from([10, 20, third, last])))
+            .collect();
+        for address in &many {
+            netlink.keep(eth0, *address).unwrap();
+        }
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // Of the same network: threads begin in the one of the thread that starts them.
+            scope.spawn(|| {
+                let mut other = Netlink::open().unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    for address in &many[..64] {
+                        other.delete(eth0, *address).unwrap();
+                    }
+                    std::thread::sleep(Duration::from_millis(2));
+                    for address in &many[..64] {
+                        other.keep(eth0, *address).unwrap();
+                    }
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            });
+            let begun = Instant::now();
+            let (mut dumps, mut failed) = (0, 0);
+            while begun.elapsed() < Duration::from_secs(3) {
+                dumps += 1;
+                let Ok(known) = netlink.addresses() else {
+                    failed += 1;
+                    continue;
+                };
+                let known: HashSet<IpNet> = known.iter().map(|known| known.address).collect();
+                let missing = many[64..]
+                    .iter()
+                    .filter(|one| !known.contains(*one))
+                    .count();
+                if missing > 0 {
+                    stop.store(true, Ordering::Relaxed);
+                    panic!("dump {dumps} lacks {missing} addresses");
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+            println!("  {dumps} dumps, {failed} of them given up");
+            assert!(failed < dumps);
+        });
     });
 }
