@@ -358,22 +358,35 @@ impl Unit {
     /// Adds up the priority; `Some` when it is another than the router's.
     pub(super) fn weigh(&mut self, inputs: &Inputs, interfaces: &Interfaces) -> Option<u8> {
         use std::sync::atomic::Ordering::Relaxed;
-        let mut penalties = Vec::new();
+        // What several members track counts once: they move together, and have one priority.
+        let mut penalties: Vec<(u8, String)> = Vec::new();
+        let mut lower = |weight: u8, reason: String| match penalties
+            .iter_mut()
+            .find(|(_, known)| *known == reason)
+        {
+            Some((known, _)) => *known = weight.max(*known),
+            None => penalties.push((weight, reason)),
+        };
         for member in &self.members {
             for tracked in &member.config.track_pools {
                 let pool = &inputs.pools[tracked.pool];
                 if !pool.usable.load(Relaxed) {
-                    let reason = format!("pool {} has no usable server", pool.name);
-                    penalties.push((tracked.weight, reason));
+                    lower(
+                        tracked.weight,
+                        format!("pool {} has no usable server", pool.name),
+                    );
                 }
             }
         }
         for tracked in self.tracked_interfaces() {
-            if let Some(weight) = tracked.weight
-                && !interfaces.has_carrier(&tracked.interface)
-            {
-                let reason = format!("interface {} has no carrier", tracked.interface);
-                penalties.push((weight, reason));
+            let name = &tracked.interface;
+            let what = match interfaces.link(name) {
+                Some(link) if link.carrier => continue,
+                Some(_) => "has no carrier",
+                None => "does not exist",
+            };
+            if let Some(weight) = tracked.weight {
+                lower(weight, format!("interface {name} {what}"));
             }
         }
         self.priority.penalties = penalties;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config::limits::Surroundings;
+use crate::vip::netlink::Link;
 
 /// The units of a configuration of virtual routers.
 fn units(routers: &str) -> Vec<Unit> {
@@ -36,4 +37,43 @@ fn a_master_that_cannot_advertise_steps_down_each_time() {
         assert!(!unit.advertise(0, 0, None), "it steps down");
         unit.leave();
     }
+}
+
+/// They move together, and what two of them track is lost once.
+#[test]
+fn a_group_is_lowered_once_by_what_is_tracked_twice() {
+    let member = |name: &str, id: u8, weight: u8| {
+        format!(
+            "[vrrp.{name}]\ninterface = \"eth0\"\nrouter_id = {id}\npriority = 150\n\
+             addresses = [\"192.0.2.{id}/24\"]\ngroup = \"both\"\n\
+             track_interfaces = {{ dum0 = {weight} }}\ntrack_pools = {{ rabbit = 20 }}\n"
+        )
+    };
+    let mut units = units(&(member("one", 51, 60) + &member("two", 52, 50)));
+    let (changed, _unused) = tokio::sync::mpsc::channel(1);
+    let inputs = Inputs::new(["rabbit"].into_iter(), Vec::new(), changed);
+    let dum0 = |carrier| {
+        let link = Link {
+            index: 2,
+            name: "dum0".to_owned(),
+            hardware: None,
+            carrier,
+        };
+        Interfaces::new(vec![link], Vec::new())
+    };
+    let unit = &mut units[0];
+    let mut arithmetic = |interfaces: &Interfaces| {
+        let _ = unit.weigh(&inputs, interfaces);
+        unit.priority.to_string()
+    };
+    assert_eq!(
+        arithmetic(&Interfaces::default()),
+        "150 - 20 - 60 = 70: pool rabbit has no usable server, interface dum0 does not exist"
+    );
+    assert_eq!(
+        arithmetic(&dum0(false)),
+        "150 - 20 - 60 = 70: pool rabbit has no usable server, interface dum0 has no carrier"
+    );
+    inputs.tell_pool(0, true, None);
+    assert_eq!(arithmetic(&dum0(true)), "150");
 }
