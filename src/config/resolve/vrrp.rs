@@ -149,10 +149,12 @@ fn interval(key: &Key<Duration>, version: VrrpVersion, problems: &mut Problems) 
         let centiseconds = given.value.as_millis() / 10;
         return Centiseconds(u16::try_from(centiseconds).unwrap_or(u16::MAX));
     }
-    let label = match (whole, given.value < least) {
-        (false, _) => "cannot be said in an advertisement",
-        (true, true) => "too little",
-        (true, false) => "too much",
+    let label = if given.value < least {
+        "too short"
+    } else if given.value > most {
+        "too long"
+    } else {
+        "cannot be said in an advertisement"
     };
     problems.push(
         Problem::error("E0105", format!("`{}` is out of range", given.path))
@@ -182,7 +184,7 @@ fn addresses(named: &Named<Vrrp>, version: VrrpVersion, problems: &mut Problems)
     let mut right = true;
     for (index, (address, at)) in list.iter().enumerate() {
         let ip = address.0.addr();
-        let wrong = if let Some(why) = cannot_be_virtual(ip) {
+        let wrong = if let Some(why) = cannot_be_virtual(ip).or_else(|| of_no_host(address.0)) {
             Some((why, "accepted: an address that a host can have"))
         } else if ip.is_ipv4() != first.is_ipv4() {
             let help = "IPv4 and IPv6 need a virtual router each; `group` lets them move together";
@@ -220,6 +222,21 @@ fn cannot_be_virtual(ip: IpAddr) -> Option<&'static str> {
         Some("a multicast address")
     } else if matches!(ip, IpAddr::V4(ip) if ip.is_broadcast()) {
         Some("the broadcast address")
+    } else {
+        None
+    }
+}
+
+/// The first and the last address of a network, unless it has only one or two (RFC 3021, RFC 4291
+/// section 2.6.1, RFC 6164).
+fn of_no_host(address: IpNet) -> Option<&'static str> {
+    let ip = address.addr();
+    if address.max_prefix_len() - address.prefix_len() < 2 {
+        None
+    } else if ip == address.network() {
+        Some("the address of the network itself")
+    } else if ip.is_ipv4() && ip == address.broadcast() {
+        Some("the broadcast address of its network")
     } else {
         None
     }
