@@ -81,6 +81,7 @@ for _ in range(3):
     send(message(first=0x21, interval=1, tail=b"\0" * 8))
     send(message(addresses=("10.9.0.201",)))
     send(message(source="10.9.0.1"), source="10.9.0.1")
+    send(message(source="10.9.0.100"), source="10.9.0.100")
     for cut in range(1, 12):
         send(message()[:cut])
     for _ in range(200):
@@ -100,50 +101,25 @@ pub(crate) fn packets_that_must_not_matter() {
     };
     let mut master = Warren::node(lab.host(1), &with(150));
     let mut backup = Warren::node(lab.host(2), &with(100));
-    let limit = Duration::from_secs(10);
-    until("the pair is settled", limit, || {
-        master.router("state") == "master" && backup.router("received").as_u64() > Some(3)
-    });
-    let before = (master.router("transitions"), backup.router("transitions"));
-    let file = lab.host(3).file("send.py");
-    std::fs::write(&file, format!("{SENDER}{STORM}")).unwrap();
-    let mut python = lab.host(3).inside("/usr/bin/python3");
-    python.arg(file);
-    let mut sender = lab.host(3).start(python);
-    assert_eq!(
-        sender.wait(Duration::from_secs(30)),
-        Some(0),
-        "{}",
-        sender.log()
-    );
-    std::thread::sleep(Duration::from_secs(1));
-
-    let after = (master.router("transitions"), backup.router("transitions"));
-    assert_eq!(
-        before,
-        after,
-        "{}\n{}",
-        master.process.log(),
-        backup.process.log()
-    );
+    settled_under(&lab, [&master, &backup], STORM);
     for warren in [&master, &backup] {
-        let refused = warren.router("refused");
-        for reason in [
-            "ttl",
-            "checksum",
-            "no_addresses",
-            "length",
-            "unknown_version",
-            "unknown_type",
-            "interval_zero",
-            "router_id_zero",
-            "unknown_router_id",
-            "other_version",
-            "collision",
-            "too_short",
-        ] {
-            assert!(refused[reason].as_u64() >= Some(3), "{reason}: {refused:#}");
-        }
+        refused_each(
+            warren,
+            &[
+                "ttl",
+                "checksum",
+                "no_addresses",
+                "length",
+                "unknown_version",
+                "unknown_type",
+                "interval_zero",
+                "router_id_zero",
+                "unknown_router_id",
+                "other_version",
+                "collision",
+                "too_short",
+            ],
+        );
     }
     // Who speaks in the name of the master itself is heard by the backup only: the master's kernel
     // takes no packet from its own address.
@@ -230,4 +206,126 @@ pub(crate) fn a_master_that_does_not_give_way_is_named() {
     assert_eq!(warren.router("state"), "master");
     drop(sender);
     until("it is over", limit, || vrrp(&warren).1 == Some(0));
+}
+
+/// The same for IPv6, whole packets, since the kernel would choose a source and a checksum.
+const STORM_V6: &str = r#"
+link = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+GROUP, ALL = "ff02::12", b"\xff" * 6
+
+def message6(first=0x31, router=5, priority=254, count=2, interval=10, source="fe80::3",
+             to=GROUP, addresses=("fe80::100", "2001:db8::100"), wrong=0, tail=b""):
+    body = b"".join(socket.inet_pton(socket.AF_INET6, a) for a in addresses) + tail
+    head = struct.pack("!BBBBHH", first, router, priority, count, interval, 0)
+    pseudo = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, to)
+    pseudo += struct.pack("!IHBB", len(head + body), 0, 0, 112)
+    total = checksum(pseudo + head + body) ^ wrong
+    return head[:6] + struct.pack("!H", total) + body
+
+def send6(payload, source="fe80::3", to=GROUP, hops=255):
+    header = struct.pack("!IHBB", 0x6c000000, len(payload), 112, hops)
+    header += socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, to)
+    hardware = b"\x33\x33\0\0\0\x12" if to == GROUP else ALL
+    link.sendto(header + payload, ("eth0", 0x86dd, 0, 0, hardware))
+
+random.seed(6)
+for _ in range(3):
+    for hops in (254, 1, 0):
+        send6(message6(), hops=hops)
+    send6(message6(wrong=1))
+    good = message6()
+    bare = good[:6] + b"\0\0" + good[8:]
+    # Right without a pseudo-header, which IPv6 does not know.
+    send6(good[:6] + struct.pack("!H", checksum(bare)) + good[8:])
+    for count in (0, 1, 3, 255):
+        send6(message6(count=count))
+    # As many bytes as two IPv4 addresses.
+    send6(message6(addresses=(), tail=b"\x0a\x09\0\x64" * 2))
+    send6(message6(tail=b"\0" * 8))
+    # Version 2 has no IPv6.
+    for first in (0x21, 0x01, 0x41, 0xf1):
+        send6(message6(first=first))
+    send6(message6(first=0x32))
+    send6(message6(interval=0))
+    send6(message6(router=0))
+    send6(message6(router=77))
+    send6(message6(addresses=("fe80::201", "2001:db8::201")))
+    # In the name of the virtual address, and of the master.
+    send6(message6(source="2001:db8::100"), source="2001:db8::100")
+    send6(message6(source="fe80::1", priority=1), source="fe80::1")
+    # Not to the group.
+    for node in ("fe80::1", "fe80::2"):
+        send6(message6(to=node), to=node)
+    for cut in range(1, 40):
+        send6(message6()[:cut])
+    for _ in range(200):
+        send6(os.urandom(random.randrange(0, 80)))
+    for _ in range(300):
+        send6(message6(priority=0))
+    time.sleep(0.2)
+"#;
+
+pub(crate) fn ipv6_packets_that_must_not_matter() {
+    let lab = Lab::new(3);
+    let with = |priority| Node {
+        priority,
+        addresses: &["fe80::100/64", "2001:db8::100/64"],
+        ..Node::default()
+    };
+    let mut master = Warren::node(lab.host(1), &with(150));
+    let mut backup = Warren::node(lab.host(2), &with(100));
+    settled_under(&lab, [&master, &backup], STORM_V6);
+    for warren in [&master, &backup] {
+        refused_each(
+            warren,
+            &[
+                "ttl",
+                "checksum",
+                "no_addresses",
+                "length",
+                "unknown_version",
+                "unknown_type",
+                "interval_zero",
+                "router_id_zero",
+                "unknown_router_id",
+                "collision",
+                "too_short",
+                "own_address",
+                "unicast",
+            ],
+        );
+    }
+    assert!(master.router("sent").as_u64() < Some(2_000));
+    backup.stop();
+    master.stop();
+    lab.judge(2);
+}
+
+/// Sends a storm from host 3 to a pair, of which none changes its state.
+fn settled_under(lab: &Lab, pair: [&Warren; 2], storm: &str) {
+    let [master, backup] = pair;
+    let limit = Duration::from_secs(10);
+    until("the pair is settled", limit, || {
+        master.router("state") == "master" && backup.router("received").as_u64() > Some(3)
+    });
+    let before = pair.map(|warren| warren.router("transitions"));
+    let file = lab.host(3).file("send.py");
+    std::fs::write(&file, format!("{SENDER}{storm}")).unwrap();
+    let mut python = lab.host(3).inside("/usr/bin/python3");
+    python.arg(file);
+    let mut sender = lab.host(3).start(python);
+    let code = sender.wait(Duration::from_secs(30));
+    assert_eq!(code, Some(0), "{}", sender.log());
+    std::thread::sleep(Duration::from_secs(1));
+    let after = pair.map(|warren| warren.router("transitions"));
+    let logs = pair.map(|warren| warren.process.log()).join("\n");
+    assert_eq!(before, after, "{logs}");
+}
+
+/// Each of three rounds had at least one.
+fn refused_each(warren: &Warren, reasons: &[&str]) {
+    let refused = warren.router("refused");
+    for reason in reasons {
+        assert!(refused[reason].as_u64() >= Some(3), "{reason}: {refused:#}");
+    }
 }

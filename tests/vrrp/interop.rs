@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::lab::{Host, Lab, Process, until};
 use crate::peer::{Frr, Node, Warren, keepalived};
+use crate::strays::vrrp;
 
 const LONG: Duration = Duration::from_secs(15);
 /// On top of what the protocol allows, for a busy machine.
@@ -122,15 +123,74 @@ pub(crate) fn keepalived_v3() {
     both(Node::default(), keepalived);
 }
 
-pub(crate) fn keepalived_v3_unicast() {
+/// Each on host 1 or 2 with the other one as its peer.
+fn unicast(node: &Node) {
     let lab = Lab::new(2);
     let with = |priority, peers| Node {
         priority,
         peers,
-        ..Node::default()
+        ..node.clone()
     };
     as_master(&lab, &with(150, &[2]), &with(100, &[1]), keepalived);
     as_backup(&lab, &with(100, &[2]), &with(150, &[1]), keepalived);
+    let to_group = lab.captured(
+        "vrrp and (ip.dst == 224.0.0.18 or ipv6.dst == ff02::12)",
+        &[],
+    );
+    assert!(to_group.is_empty(), "{to_group:#?}");
+}
+
+pub(crate) fn keepalived_v2_unicast() {
+    unicast(&Node {
+        version: 2,
+        interval: 1000,
+        ..Node::default()
+    });
+}
+
+pub(crate) fn keepalived_v3_unicast() {
+    unicast(&Node::default());
+}
+
+/// keepalived sends unicast over IPv6 with a hop limit of 64 unless it is told otherwise.
+const HOPS: &str = "unicast_ttl 255";
+
+fn six(global: bool, keepalived: &'static str) -> Node {
+    Node {
+        addresses: &["fe80::100/64", "2001:db8::100/64"],
+        global,
+        keepalived,
+        ..Node::default()
+    }
+}
+
+pub(crate) fn keepalived_v3_ipv6_unicast() {
+    unicast(&six(false, HOPS));
+}
+
+pub(crate) fn keepalived_v3_ipv6_unicast_global() {
+    unicast(&six(true, HOPS));
+}
+
+/// Whoever may have forwarded it is not believed, but named if it is a peer.
+pub(crate) fn keepalived_ipv6_unicast_with_a_short_hop_limit() {
+    let lab = Lab::new(2);
+    let with = |peers| Node {
+        peers,
+        ..six(true, "")
+    };
+    let _peer = keepalived(
+        lab.host(2),
+        &Node {
+            priority: 150,
+            ..with(&[1])
+        },
+    );
+    let warren = Warren::node(lab.host(1), &with(&[2]));
+    let words = "what 2001:db8::2 says is refused (ttl)";
+    until("it is named", LONG, || vrrp(&warren).0.contains(words));
+    let log = warren.process.log();
+    assert!(log.contains("from=2001:db8::2 reason=ttl"), "{log}");
 }
 
 pub(crate) fn keepalived_v3_ipv6() {

@@ -149,7 +149,8 @@ impl Lab {
     pub(crate) fn judge(&self, number: usize) -> usize {
         // What dumpcap still holds is written when packets come; give it a moment.
         std::thread::sleep(Duration::from_millis(200));
-        let from = format!("(ip.src == 10.9.0.{number} or ipv6.src == fe80::{number})");
+        let six = format!("ipv6.src == fe80::{number} or ipv6.src == 2001:db8::{number}");
+        let from = format!("(ip.src == 10.9.0.{number} or {six})");
         let bad = "(_ws.malformed or vrrp.checksum.status == 0 or icmpv6.checksum.status == 0)";
         let bad = self.captured(&format!("{from} and {bad}"), &[]);
         assert!(bad.is_empty(), "{bad:#?}");

@@ -110,6 +110,10 @@ const WARREN: &[Test] = &[
     test!(NOTHING, demo::two_nodes_share_an_address),
     test!(NOTHING, demo::without_user_namespaces_it_says_so),
     test!("/usr/bin/python3", crafted::packets_that_must_not_matter),
+    test!(
+        "/usr/bin/python3",
+        crafted::ipv6_packets_that_must_not_matter
+    ),
     test!("/usr/bin/python3", crafted::the_other_form_of_checksum),
     test!(
         "/usr/bin/python3",
@@ -121,7 +125,14 @@ const WARREN: &[Test] = &[
 const OTHERS: &[Test] = &[
     test!(KEEPALIVED, interop::keepalived_v2),
     test!(KEEPALIVED, interop::keepalived_v3),
+    test!(KEEPALIVED, interop::keepalived_v2_unicast),
     test!(KEEPALIVED, interop::keepalived_v3_unicast),
+    test!(KEEPALIVED, interop::keepalived_v3_ipv6_unicast),
+    test!(KEEPALIVED, interop::keepalived_v3_ipv6_unicast_global),
+    test!(
+        KEEPALIVED,
+        interop::keepalived_ipv6_unicast_with_a_short_hop_limit
+    ),
     test!(KEEPALIVED, interop::keepalived_v3_ipv6),
     test!(KEEPALIVED, interop::keepalived_nopreempt),
     test!(KEEPALIVED, interop::keepalived_equal_priorities),

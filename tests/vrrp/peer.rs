@@ -18,6 +18,8 @@ pub(crate) struct Node {
     pub(crate) addresses: &'static [&'static str],
     /// Numbers of the hosts that are talked to by unicast.
     pub(crate) peers: &'static [usize],
+    /// By IPv6 addresses that are not link-local.
+    pub(crate) global: bool,
     pub(crate) preempt: bool,
     /// Lines of `[vrrp.v]`, for warren alone.
     pub(crate) more: &'static str,
@@ -33,6 +35,7 @@ impl Default for Node {
             interval: 100,
             addresses: &["10.9.0.100/24"],
             peers: &[],
+            global: false,
             preempt: true,
             more: "",
             keepalived: "",
@@ -46,9 +49,10 @@ impl Node {
     }
 
     fn peer(&self, number: usize) -> String {
-        match self.v6() {
-            true => format!("fe80::{number}"),
-            false => format!("10.9.0.{number}"),
+        match (self.v6(), self.global) {
+            (true, false) => format!("fe80::{number}"),
+            (true, true) => format!("2001:db8::{number}"),
+            (false, _) => format!("10.9.0.{number}"),
         }
     }
 

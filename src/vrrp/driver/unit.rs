@@ -188,7 +188,9 @@ impl Unit {
                 | Refusal::Authentication
                 | Refusal::Checksum
                 | Refusal::OwnAddress
-        );
+        ) || (why == Refusal::Ttl
+            // From anywhere else it is what the limit is there to keep out.
+            && from.is_some_and(|from| member.config.peers.contains(&from)));
         let now = Instant::now();
         if let Some(from) = from
             && worth_a_word
