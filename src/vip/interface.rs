@@ -20,7 +20,7 @@ pub struct Sender<'a> {
     pub peer: Option<IpAddr>,
     /// The virtual addresses of all virtual routers.
     pub virtual_addresses: &'a [IpAddr],
-    /// Those that are its own: the host has them by itself.
+    /// Those of an owner: the host has them by itself.
     pub own: &'a [IpAddr],
 }
 
@@ -134,7 +134,7 @@ impl Interfaces {
     /// The one that is asked for, if the host has it. Otherwise of IPv4 one that is not secondary,
     /// of IPv6 a link-local one, or a wider one if the peers have wider ones; the first that shares
     /// a network with the first peer, or the first of all. Never a virtual address, unless the host
-    /// has it by itself and there is no other.
+    /// owns it and there is no other.
     #[must_use]
     pub fn source(&self, interface: u32, sender: &Sender<'_>) -> Option<IpAddr> {
         let usable = || {

@@ -89,6 +89,8 @@ pub struct Driver {
     units: Vec<Unit>,
     ports: Vec<Port>,
     interfaces: Interfaces,
+    /// The virtual addresses that are the host's own, which has priority 255 for them.
+    owned: Vec<IpAddr>,
     netlink: Netlink,
     monitor: Monitor,
     announcer: Announcer,
@@ -134,6 +136,7 @@ impl Driver {
             ports: ports(&units),
             units,
             interfaces,
+            owned: Vec::new(),
             netlink,
             monitor,
             announcer,
@@ -372,9 +375,15 @@ impl Driver {
 
     /// Learns which virtual addresses are the host's.
     fn look_at_own(&mut self) {
-        let virtual_addresses = unit::addresses(&self.units);
+        let owned = self
+            .units
+            .iter()
+            .flat_map(|unit| unit.owned(&self.interfaces));
+        self.owned = owned.collect();
+        let mut borrowed = unit::addresses(&self.units);
+        borrowed.retain(|address| !self.owned.contains(address));
         for unit in &mut self.units {
-            unit.look_at_own(&self.interfaces, &virtual_addresses);
+            unit.look_at_own(&self.interfaces, &borrowed);
         }
     }
 
@@ -397,7 +406,7 @@ impl Driver {
             };
         }
         for (receiver, &(unit, member)) in port.receivers.iter_mut().zip(&port.members) {
-            let sender = self.units[unit].sender(member, &virtual_addresses);
+            let sender = self.units[unit].sender(member, &virtual_addresses, &self.owned);
             let find = |index| self.interfaces.source(index, &sender);
             let source = index.and_then(find).filter(|_| port.socket.is_some());
             if receiver.own == source {

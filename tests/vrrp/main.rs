@@ -97,6 +97,7 @@ const WARREN: &[Test] = &[
     test!(NOTHING, vip::what_was_there_before_is_cleared),
     test!(NOTHING, vip::a_dump_is_whole_while_addresses_change),
     test!(NOTHING, owner::the_owner_keeps_its_only_address),
+    test!(NOTHING, owner::two_owners_stand_in_for_each_other),
     test!(NOTHING, owner::the_owner_of_a_further_address_keeps_it),
     test!(NOTHING, owner::an_address_that_the_host_needs_is_not_taken),
     test!(NOTHING, owner::what_others_left_behind_is_removed),

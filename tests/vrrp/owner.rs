@@ -54,6 +54,49 @@ pub(crate) fn the_owner_keeps_its_only_address() {
     assert!(lab.judge(1) > 1);
 }
 
+/// RFC 9568, section 4.2: each of two nodes owns an address and has no other.
+pub(crate) fn two_owners_stand_in_for_each_other() {
+    let lab = Lab::new(2);
+    let routers = |priorities: [u8; 2]| {
+        let router = |id: usize| {
+            format!(
+                "[vrrp.v{id}]\ninterface = \"eth0\"\nrouter_id = {id}\npriority = {}\n\
+                 advert_interval = \"100ms\"\naddresses = [\"10.9.0.{id}/24\"]\n",
+                priorities[id - 1]
+            )
+        };
+        router(1) + &router(2)
+    };
+    let states = |warren: &Warren| {
+        let status = warren.status();
+        [0, 1].map(|at| {
+            status["virtual_routers"][at]["state"]
+                .as_str()
+                .map(str::to_owned)
+        })
+    };
+    let are = |warren: &Warren, first: &str, second: &str| {
+        states(warren) == [first, second].map(|state| Some(state.to_owned()))
+    };
+    let mut one = Warren::start(lab.host(1), PROXY, &routers([255, 100]));
+    let two = Warren::start(lab.host(2), PROXY, &routers([100, 255]));
+    let settled = |one: &Warren| are(one, "master", "backup") && are(&two, "backup", "master");
+    until("each has its own", LONG, || settled(&one));
+    one.stop();
+    assert!(are(&two, "master", "master"));
+    one = Warren::start(lab.host(1), PROXY, &routers([255, 100]));
+    until("each has its own again", LONG, || settled(&one));
+    assert!(!lab.host(2).has("10.9.0.1") && !lab.host(1).has("10.9.0.2"));
+    // The other way round, and what is left of the other's address goes.
+    lab.host(1).ip("address add 10.9.0.2/32 dev eth0");
+    until("removed", LONG, || !lab.host(1).has("10.9.0.2"));
+    drop(two);
+    until("taken over", LONG, || are(&one, "master", "master"));
+    let _two = Warren::start(lab.host(2), PROXY, &routers([100, 255]));
+    until("given back", LONG, || are(&one, "master", "backup"));
+    assert!(keeps(lab.host(1), "10.9.0.1/24") && keeps(lab.host(2), "10.9.0.2/24"));
+}
+
 pub(crate) fn the_owner_of_a_further_address_keeps_it() {
     let lab = Lab::new(1);
     let host = lab.host(1);

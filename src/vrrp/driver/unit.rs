@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{self, Config, VirtualRouter, VrrpChecksum};
 use crate::vip::interface::{Interfaces, Sender};
-use crate::vip::netlink::{Netlink, NetlinkError};
+use crate::vip::netlink::{Address, Netlink, NetlinkError};
 use crate::vip::{Announcer, Vip};
 use crate::vrrp::dispute::Dispute;
 use crate::vrrp::inputs::Inputs;
@@ -259,17 +259,21 @@ impl Unit {
         self.members[member].source = source;
     }
 
+    /// What the host has of the addresses of those members that own theirs.
+    pub(super) fn owned(&self, interfaces: &Interfaces) -> impl Iterator<Item = IpAddr> {
+        let owners = self.members.iter().filter(|member| member.owns());
+        owners.flat_map(|member| member.of_host(interfaces).map(|one| one.address.addr()))
+    }
+
     /// Learns which of the virtual addresses are the host's. An owner has all that are there
-    /// without us; from anybody else only what the host cannot do without is not taken.
-    pub(super) fn look_at_own(&mut self, interfaces: &Interfaces, virtual_addresses: &[IpAddr]) {
+    /// without us; from anybody else only what the host cannot do without is not taken: `borrowed`
+    /// are the virtual addresses that it has to do without.
+    pub(super) fn look_at_own(&mut self, interfaces: &Interfaces, borrowed: &[IpAddr]) {
         for member in &mut self.members {
             let owns = member.owns();
-            let link = interfaces.link(&member.config.interface);
-            let is_own = |address: &&IpAddr| {
-                let of_host = link.and_then(|link| interfaces.of_host(link.index, **address));
-                of_host.is_some_and(|one| owns || interfaces.is_needed(one, virtual_addresses))
-            };
-            member.own = member.addresses.iter().filter(is_own).copied().collect();
+            let of_host = member.of_host(interfaces);
+            let own = of_host.filter(|one| owns || interfaces.is_needed(one, borrowed));
+            member.own = own.map(|one| one.address.addr()).collect();
             member.vip.keep(member.own.clone());
         }
     }
@@ -279,6 +283,7 @@ impl Unit {
         &'a self,
         member: usize,
         virtual_addresses: &'a [IpAddr],
+        owned: &'a [IpAddr],
     ) -> Sender<'a> {
         let member = &self.members[member];
         Sender {
@@ -286,7 +291,7 @@ impl Unit {
             source: member.config.source,
             peer: member.config.peers.first().copied(),
             virtual_addresses,
-            own: if member.owns() { &member.own } else { &[] },
+            own: owned,
         }
     }
 
@@ -616,6 +621,15 @@ impl Virtual {
 
     fn is_v6(&self) -> bool {
         self.addresses.iter().any(IpAddr::is_ipv6)
+    }
+
+    /// The virtual addresses that the host has by itself.
+    fn of_host(&self, interfaces: &Interfaces) -> impl Iterator<Item = Address> {
+        let index = interfaces
+            .link(&self.config.interface)
+            .map(|link| link.index);
+        let of_host = move |address| interfaces.of_host(index?, address).copied();
+        self.addresses.iter().copied().filter_map(of_host)
     }
 
     /// Whether the host's addresses may be among the virtual ones.
