@@ -137,13 +137,17 @@ pub struct Announcing {
     pub(super) next: Instant,
     started: Instant,
     told: usize,
+    /// A rival was heard when it was too soon to start over.
+    again: bool,
 }
 
 impl Announcing {
     /// After the first announcement, which is made at once, in milliseconds from it.
     const BURST: [u64; 7] = [50, 100, 250, 500, 1_000, 2_000, 5_000];
-    /// Afterwards.
-    const EVERY: Duration = Duration::from_secs(60);
+    /// Afterwards. So soon because a conflict may have been won without a word from the loser: its
+    /// last advertisement was lost, or it is one that sends none. Its neighbours look for the
+    /// addresses there until they are told.
+    const EVERY: Duration = Duration::from_secs(5);
     /// A burst is not started over sooner.
     const RESTART: Duration = Duration::from_secs(1);
 
@@ -153,6 +157,7 @@ impl Announcing {
             next: now,
             started: now,
             told: 0,
+            again: false,
         };
         announcing.advance(now);
         announcing
@@ -160,6 +165,10 @@ impl Announcing {
 
     /// One more announcement was made. Those that were missed are not made up for.
     pub(super) fn advance(&mut self, now: Instant) {
+        if self.again && now >= self.started + Self::RESTART {
+            *self = Self::started(now);
+            return;
+        }
         self.next = now + Self::EVERY;
         while let Some(&after) = Self::BURST.get(self.told) {
             self.told += 1;
@@ -171,13 +180,17 @@ impl Announcing {
         }
     }
 
-    /// Starts over, with an announcement now, unless that has just been done.
+    /// Starts over, with an announcement now; or soon, if that has just been done. So a whole burst
+    /// follows the last word of a rival, and a flood of them is no flood of announcements.
     pub(super) fn restart(&mut self, now: Instant) -> bool {
-        let due = now >= self.started + Self::RESTART;
-        if due {
-            *self = Self::started(now);
+        let from = self.started + Self::RESTART;
+        if now < from {
+            self.again = true;
+            self.next = self.next.min(from);
+            return false;
         }
-        due
+        *self = Self::started(now);
+        true
     }
 }
 

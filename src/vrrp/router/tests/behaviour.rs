@@ -178,25 +178,58 @@ fn a_flood_of_rivals_is_not_answered_by_a_flood() {
     );
 }
 
-#[test]
-fn the_neighbours_are_told_in_a_burst_then_every_minute_and_again_after_a_rival() {
-    let mut bench = Bench::backup(100);
-    bench.wait();
+/// When the neighbours are told within so many seconds, in milliseconds from now.
+fn told(bench: &mut Bench, seconds: u32) -> Vec<u128> {
     let start = bench.now;
     let mut told = Vec::new();
-    while bench.now < start + 130 * SECOND {
+    while bench.router.next_deadline().expect("a deadline") <= start + seconds * SECOND {
         if bench.wait().contains(&Action::Announce) {
             told.push((bench.now - start).as_millis());
         }
     }
-    let due = [50, 100, 250, 500, 1_000, 2_000, 5_000, 65_000, 125_000];
-    assert_eq!(told, due);
+    told
+}
+
+#[test]
+fn the_neighbours_are_told_in_a_burst_then_every_5_s_for_who_lost_without_a_word() {
+    let mut bench = Bench::backup(100);
+    bench.wait();
+    let due = [
+        50, 100, 250, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000,
+    ];
+    assert_eq!(told(&mut bench, 24), due);
+}
+
+#[test]
+fn a_whole_burst_follows_the_last_word_of_a_rival() {
+    let mut bench = Bench::backup(100);
+    bench.wait();
+    told(&mut bench, 7);
     assert!(bench.does(heard(9, 50)).contains(&Action::Announce));
-    bench.pass(ms(100));
-    assert!(
-        !bench.does(heard(9, 50)).contains(&Action::Announce),
-        "the burst has begun"
-    );
+    let start = bench.now;
+    bench.pass(ms(200));
+    let did = bench.does(heard(9, 50));
+    assert!(!did.contains(&Action::Announce), "the burst has begun");
+    bench.now = start;
+    let due = [
+        50, 100, 250, 500, 1_000, 1_050, 1_100, 1_250, 1_500, 2_000, 3_000, 6_000, 11_000,
+    ];
+    assert_eq!(told(&mut bench, 12), due);
+}
+
+#[test]
+fn a_flood_of_rivals_does_not_flood_the_neighbours() {
+    let mut bench = Bench::master(100);
+    let mut told = 0;
+    let end = bench.now + 10 * SECOND;
+    while bench.now < end {
+        bench.pass(ms(1));
+        for event in [heard(9, 50), Event::DeadlinePassed] {
+            let did = bench.does(event);
+            told += did.iter().filter(|&&a| a == Action::Announce).count();
+        }
+    }
+    assert!((40..=60).contains(&told), "{told} in ten seconds");
 }
 
 #[test]
