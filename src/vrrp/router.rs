@@ -41,6 +41,7 @@ mod backup;
 mod master;
 mod state;
 
+use state::Tie;
 pub use state::{Announcing, Member, Rival, Settings, State, Transition, Why};
 
 /// How long the kernel keeps the addresses of a process that does not renew them.
@@ -163,10 +164,12 @@ pub struct Router {
     pools_good_at: Option<Instant>,
     /// When the addresses had to be put back, at most [`PUT_BACK`] and one.
     losses: Vec<Instant>,
+    tie: Option<Tie>,
 }
 
 impl Router {
-    /// A router that waits for [`Event::Able`].
+    /// A router that waits for [`Event::Able`]. The first member that both nodes hear each other on
+    /// breaks ties, so all nodes have to put the members in the same order.
     #[must_use]
     pub fn new(settings: Settings, members: Vec<Member>, now: Instant) -> Self {
         Self {
@@ -180,6 +183,7 @@ impl Router {
             risen_at: None,
             pools_good_at: None,
             losses: Vec::new(),
+            tie: None,
         }
     }
 

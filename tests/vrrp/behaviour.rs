@@ -400,6 +400,33 @@ pub(crate) fn a_group_moves_together() {
     lab.judge(2);
 }
 
+pub(crate) fn a_tie_of_groups_does_not_depend_on_the_order_in_the_files() {
+    let lab = Lab::new(2);
+    let four = format!("addresses = [\"{VIP}/24\"]");
+    let six = "addresses = [\"fe80::100/64\", \"2001:db8::100/64\"]";
+    let router = |name, addresses: &str| {
+        format!(
+            "[vrrp.{name}]\ninterface = \"eth0\"\nrouter_id = 5\npriority = 100\n\
+             advert_interval = \"100ms\"\ngroup = \"both\"\n{addresses}\n"
+        )
+    };
+    // The second has the higher IPv4 address, the first the higher IPv6 address.
+    lab.host(1).ip("address add fe80::9/64 dev eth0 nodad");
+    lab.host(1).ip("address delete fe80::1/64 dev eth0");
+    let (four, six) = (router("four", &four), router("six", six));
+    let _one = Warren::start(lab.host(1), PROXY, &format!("{six}{four}"));
+    let _two = Warren::start(lab.host(2), PROXY, &format!("{four}{six}"));
+    let holds = |number: usize| lab.host(number).has(VIP);
+    until("one is master", LONG, || holds(1) || holds(2));
+    lab.cut(1, true);
+    until("both are", LONG, || holds(1) && holds(2));
+    lab.cut(1, false);
+    until("IPv4 decides", LONG, || !holds(1) && holds(2));
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!holds(1) && holds(2));
+    lab.judge(2);
+}
+
 pub(crate) fn without_preempt_the_address_stays() {
     let lab = Lab::new(2);
     let with = |priority| Node {

@@ -105,6 +105,13 @@ impl Lab {
         self.bridge.ip(&format!("link set eth0-{number} {state}"));
     }
 
+    /// Takes the port of a host out of the bridge, so that nobody notices but by silence; or puts it
+    /// back.
+    pub(crate) fn cut(&self, number: usize, cut: bool) {
+        let master = if cut { "nomaster" } else { "master br0" };
+        self.bridge.ip(&format!("link set eth0-{number} {master}"));
+    }
+
     pub(crate) fn host(&self, number: usize) -> &Host {
         &self.hosts[number - 1]
     }

@@ -82,6 +82,10 @@ const WARREN: &[Test] = &[
     ),
     test!(NOTHING, behaviour::thousands_of_silent_clients_are_reset),
     test!(NOTHING, behaviour::a_group_moves_together),
+    test!(
+        NOTHING,
+        behaviour::a_tie_of_groups_does_not_depend_on_the_order_in_the_files
+    ),
     test!(NOTHING, behaviour::without_preempt_the_address_stays),
     test!(
         NOTHING,

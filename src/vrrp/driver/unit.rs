@@ -77,9 +77,20 @@ pub(super) fn group(config: &Config, now: Instant) -> Vec<Unit> {
             None => groups.push((name.clone(), vec![router])),
         }
     }
-    let unit =
-        |(name, members): (String, Vec<&VirtualRouter>)| Unit::new(name, &members, config, now);
+    let unit = |(name, mut members): (String, Vec<&VirtualRouter>)| {
+        members.sort_by_cached_key(|member| identity(member));
+        Unit::new(name, &members, config, now)
+    };
     groups.into_iter().map(unit).collect()
+}
+
+/// By what two nodes tell the members of a group apart, whatever the order in their files: it is
+/// the same on both, and another one for each. IPv4 comes first.
+fn identity(router: &VirtualRouter) -> (bool, u8, Vec<IpAddr>) {
+    let mut addresses: Vec<IpAddr> = router.addresses.iter().map(ipnet::IpNet::addr).collect();
+    addresses.sort_unstable();
+    let v6 = addresses.iter().any(IpAddr::is_ipv6);
+    (v6, router.router_id, addresses)
 }
 
 /// The virtual addresses of all units.

@@ -144,6 +144,7 @@ impl Router {
             member.learned = member.interval;
             member.rival = None;
         }
+        self.tie = None;
         // The addresses first: who hears the advertisement lets go of them.
         actions.push(Action::Claim);
         self.advertise_all(self.priority, now, actions);

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::state::{Announcing, Rival, State, Why};
+use super::state::{Announcing, Member, Rival, State, Tie, Why};
 use super::{
     Action, Actions, Event, GRACE, Heard, LEAVING, PENALTY, PUT_BACK, RENEW, Router, TROUBLE,
 };
-use crate::vrrp::timing::skew;
+use crate::vrrp::timing::{LOST, believed, skew};
 
 impl Router {
     pub(super) fn as_master(
@@ -104,9 +104,7 @@ impl Router {
             priority,
             ..
         } = heard;
-        // The addresses of two families may stand in different orders on two nodes: only the first
-        // member breaks ties, or both nodes would give way.
-        let tie = priority == self.priority && member == 0 && from > self.members[member].own;
+        let tie = priority == self.priority && self.loses_tie(heard, now);
         if priority > self.priority || tie {
             // Whoever is better may never have heard of us, and has to tell the neighbours again.
             self.advertise_all(self.priority, now, actions);
@@ -136,6 +134,24 @@ impl Router {
             // Neighbours may have believed the other one last.
             actions.push(Action::Announce);
         }
+    }
+
+    /// Whether a master of our priority has the higher address where that counts. The addresses of
+    /// two members may stand in different orders on two nodes, which must not both give way, nor
+    /// both stay: the first member breaks ties. When it has had the time to and did not, one of the
+    /// two cannot be heard there, and the next one breaks the tie.
+    fn loses_tie(&mut self, heard: Heard, now: Instant) -> bool {
+        let member = &self.members[heard.member];
+        let higher = heard.from > member.own;
+        let theirs = believed(heard.interval, member.interval);
+        let patience = |member: &Member| member.interval.max(theirs).duration() * LOST;
+        let turn = self.members[..heard.member].iter().map(patience).sum();
+        let longest = self.members.iter().map(patience).max();
+        let known = self.tie.filter(|tie| now < tie.until);
+        let since = known.map_or(now, |tie| tie.since);
+        let until = now + longest.unwrap_or_default();
+        self.tie = Some(Tie { since, until });
+        higher && now - since >= turn
     }
 
     /// The addresses were removed under us, or could not be put on the interface.

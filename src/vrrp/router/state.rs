@@ -78,6 +78,15 @@ pub struct Rival {
     pub(super) leaving: bool,
 }
 
+/// A conflict with another master of our priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tie {
+    /// When it began.
+    pub(super) since: Instant,
+    /// It has ended when nothing was heard until then.
+    pub(super) until: Instant,
+}
+
 /// What a router is doing, with the moments at which it must act next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {

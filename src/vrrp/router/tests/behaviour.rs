@@ -370,20 +370,76 @@ fn a_group_moves_together() {
     bench.feed(heard_by(1, 0));
     let soon = bench.now + skew(VrrpVersion::V3, 100, Centiseconds(100));
     assert_eq!(bench.router.next_deadline(), Some(soon));
-    // Ties are decided by the first member: the others may see it the other way round.
-    let mut bench = group();
-    bench.wait();
-    bench.pass(ms(50));
-    let tie = |member, from| {
-        Event::Heard(Heard {
-            member,
-            from: ip(from),
-            priority: 100,
-            interval: Centiseconds(100),
-        })
+}
+
+/// Two groups of the same priority that are both masters, and hear each other only where `hears`
+/// says so: by who hears, and the member. The addresses of the second are higher on odd members.
+/// Which of them is master after so many intervals, each time.
+fn tied_groups(members: u8, hears: [&[usize]; 2], intervals: u32) -> Vec<[bool; 2]> {
+    let start = Instant::now();
+    let own = |node: usize, member: usize| match (node + member) % 2 {
+        0 => ip(20 + u8::try_from(member).unwrap()),
+        _ => ip(10 + u8::try_from(member).unwrap()),
     };
-    bench.feed(tie(1, 99));
-    assert_eq!(bench.state(), "master");
-    bench.feed(tie(0, 99));
-    assert_eq!(bench.state(), "backup");
+    let mut nodes = [0, 1].map(|node| {
+        let mut bench = Bench::of(settings(100), members);
+        bench.now = start;
+        for member in 0..usize::from(members) {
+            let own = own(node, member);
+            bench.feed(Event::SourceChanged { member, own });
+        }
+        bench.feed(Event::Able);
+        bench.wait();
+        bench
+    });
+    let mut masters = Vec::new();
+    for _ in 0..intervals {
+        for sender in [0, 1] {
+            let hearer = 1 - sender;
+            if nodes[sender].state() != "master" {
+                continue;
+            }
+            for &member in hears[hearer] {
+                nodes[hearer].pass(ms(5));
+                nodes[hearer].feed(Event::Heard(Heard {
+                    member,
+                    from: own(sender, member),
+                    priority: 100,
+                    interval: Centiseconds(100),
+                }));
+            }
+        }
+        let end = nodes[0].now.max(nodes[1].now) + SECOND;
+        for node in &mut nodes {
+            while node.router.next_deadline().is_some_and(|due| due <= end) {
+                node.wait();
+            }
+            node.now = end;
+        }
+        masters.push([0, 1].map(|node| nodes[node].state() == "master"));
+    }
+    masters
+}
+
+#[test]
+fn a_tie_of_groups_is_decided_by_the_first_member_that_both_hear() {
+    let (first, second) = ([true, false], [false, true]);
+    // The first member says so at once, whatever the second says.
+    assert_eq!(tied_groups(2, [&[0, 1], &[0, 1]], 9), [first; 9]);
+    assert_eq!(tied_groups(2, [&[1, 0], &[1, 0]], 9), [first; 9]);
+    assert_eq!(tied_groups(2, [&[0], &[0]], 9), [first; 9]);
+    // Where it cannot be heard the next one does, after the time that peers wait.
+    for hears in [[&[1][..], &[1]], [&[0, 1], &[1]]] {
+        let masters = tied_groups(2, hears, 9);
+        assert_eq!(masters[..3], [[true, true]; 3], "{hears:?}");
+        assert_eq!(masters[4..], [second; 5], "{hears:?}");
+    }
+    // Each later one after as long again, so that two do not say opposite things.
+    for (members, member, after) in [(3, 1, 3), (3, 2, 6), (4, 3, 9)] {
+        let masters = tied_groups(members, [&[member], &[member]], 15);
+        let winner = if member % 2 == 0 { first } else { second };
+        assert_eq!(masters[..after], vec![[true, true]; after], "{member}");
+        assert_eq!(masters[after + 1..], vec![winner; 14 - after], "{member}");
+    }
+    assert_eq!(tied_groups(3, [&[1, 2], &[1, 2]], 9)[8], second);
 }
