@@ -27,7 +27,8 @@
 //!   one is heard, so that the addresses are never without an owner.
 //! - *Proof*: a backup takes the addresses from a living master that lowered its priority only when
 //!   its own pools passed a check after that. Brokers that are down for both nodes are noticed by
-//!   one of them first; without this rule the addresses would move to the other one and back.
+//!   one of them first; without this rule the addresses would move to the other one and back. A
+//!   pool that it has noticed to be down needs no proof: it is in the priority.
 //! - A priority that fell is a reason to take over without `preempt` too: what that option prevents
 //!   is a move away from a master that works.
 
@@ -42,7 +43,7 @@ mod master;
 mod state;
 
 use state::Tie;
-pub use state::{Announcing, Member, Rival, Settings, State, Transition, Why};
+pub use state::{Announcing, Member, Obstacle, Proof, Rival, Settings, State, Transition, Why};
 
 /// How long the kernel keeps the addresses of a process that does not renew them.
 pub const LEASE: Duration = Duration::from_secs(2);
@@ -74,8 +75,8 @@ pub enum Event {
     DeadlinePassed,
     /// The priority, tracking included, 1 to 255.
     PriorityChanged(u8),
-    /// Every tracked pool passed a check, the one that waited longest at this time.
-    PoolsGood(Instant),
+    /// What the checks of the tracked pools say.
+    PoolsGood(Proof),
     /// The address that `member` sends from.
     SourceChanged {
         /// Index of the member.
@@ -161,7 +162,7 @@ pub struct Router {
     members: Vec<Member>,
     /// When tracking last let the priority rise.
     risen_at: Option<Instant>,
-    pools_good_at: Option<Instant>,
+    proof: Proof,
     /// When the addresses had to be put back, at most [`PUT_BACK`] and one.
     losses: Vec<Instant>,
     tie: Option<Tie>,
@@ -181,7 +182,10 @@ impl Router {
             priority: settings.priority,
             members,
             risen_at: None,
-            pools_good_at: None,
+            proof: match settings.tracks_pools {
+                true => Proof::Missing,
+                false => Proof::NotNeeded,
+            },
             losses: Vec::new(),
             tie: None,
         }
@@ -260,8 +264,8 @@ impl Router {
                 self.risen_at = Some(now);
             }
             self.priority = priority;
-        } else if let Event::PoolsGood(at) = event {
-            self.pools_good_at = Some(at);
+        } else if let Event::PoolsGood(proof) = event {
+            self.proof = proof;
         } else if let Event::SourceChanged { member, own } = event {
             self.members[member].own = own;
         } else if event == Event::Able {

@@ -122,13 +122,13 @@ pub(crate) const BROKEN: &[Broken] = broken! {
     "a master of the same priority is replaced" in "router/backup.rs":
         "let lower = priority < self.priority;" => "let lower = priority <= self.priority;",
     "preempt = false is not looked at" in "router/backup.rs":
-        "(self.settings.preempt || rival.priority < rival.best)" => "true",
+        "if !self.settings.preempt && !fell {" => "if false {",
     "no proof is asked for" in "router/backup.rs":
-        "            && proven\n" => "\n",
+        "} else if !self.proof.is_newer_than(lower_since) {" => "} else if false {",
     "old proof is good enough" in "router/backup.rs":
         ".filter(|_| !fell_further)" => "",
     "nobody waits for the other to see the pool" in "router/backup.rs":
-        "            && settled" => "",
+        "} else if !settled {" => "} else if false {",
     "the interval of the master is not learned" in "router/backup.rs":
         "VrrpVersion::V3 => believed(interval, member.interval),"
         => "VrrpVersion::V3 => Centiseconds(1),",

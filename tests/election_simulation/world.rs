@@ -39,7 +39,7 @@ use crate::config::VrrpVersion;
 use crate::config::units::Centiseconds;
 use crate::vrrp::packet::{Advertisement, ChecksumForm, Envelope};
 use crate::vrrp::receive::{GROUP_V4, Receiver, screen};
-use crate::vrrp::router::{Action, Event, Heard, LEASE, Member, Router, Settings, State};
+use crate::vrrp::router::{Action, Event, Heard, LEASE, Member, Proof, Router, Settings, State};
 use crate::vrrp::timing::master_down;
 
 /// Microseconds of virtual time.
@@ -531,7 +531,7 @@ impl World {
         let plan = self.plans[accepted.index];
         if plan.tracks && self.brokers && self.nodes[to].pool {
             // Its checks go on passing.
-            self.feed(to, accepted.index, Event::PoolsGood(self.instant()))?;
+            self.feed(to, accepted.index, Event::PoolsGood(Proof::GoodAt(self.instant())))?;
         }
         self.feed(
             to,

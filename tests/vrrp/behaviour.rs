@@ -261,6 +261,51 @@ pub(crate) fn brokers_that_are_down_for_both_move_nothing() {
     );
 }
 
+pub(crate) fn a_pool_that_is_down_for_both_does_not_hold_back_the_others() {
+    let lab = Lab::new(3);
+    let start = |number: usize, p: &str| {
+        let check = "check = { type = \"tcp\", interval = \"200ms\", timeout = \"200ms\", \
+                     rise = 1, fall = 1 }";
+        let proxy = format!(
+            "[listen.amqp]\nbind = \"0.0.0.0:5672\"\npool = \"p\"\n\
+             [pool.p]\n{check}\nservers = {{ s = \"{p}\" }}\n\
+             [listen.x]\nbind = \"0.0.0.0:5673\"\npool = \"x\"\n\
+             [pool.x]\n{check}\nservers = {{ s = \"10.9.0.3:7001\" }}\n"
+        );
+        let priority = if number == 1 { 150 } else { 120 };
+        let routers = format!(
+            "[vrrp.v]\ninterface = \"eth0\"\nrouter_id = 5\npriority = {priority}\n\
+             advert_interval = \"100ms\"\naddresses = [\"{VIP}/24\"]\n\
+             track_pools = {{ p = 60, x = 10 }}\n"
+        );
+        Warren::start(lab.host(number), &proxy, &routers)
+    };
+    // Each has a p of its own; nobody has an x.
+    let serve = |port: u16| {
+        let script = format!(
+            "import socket\ns = socket.create_server(('', {port}), backlog=64)\n\
+             while True: s.accept()[0].close()"
+        );
+        let mut python = lab.host(3).inside("/usr/bin/python3");
+        python.args(["-c", &script]);
+        lab.host(3).start(python)
+    };
+    let (first, _second) = (serve(7000), serve(7002));
+    let one = start(1, "10.9.0.3:7000");
+    let two = start(2, "10.9.0.3:7002");
+    until("the first is master", LONG, || {
+        lab.host(1).has(VIP)
+            && one.router("priority") == 140
+            && two.router("priority") == 110
+            && two.router("state") == "backup"
+    });
+    drop(first);
+    until("the second takes over", LONG, || {
+        lab.host(2).has(VIP) && !lab.host(1).has(VIP)
+    });
+    assert_eq!(one.router("priority"), 80);
+}
+
 /// A client on host 3 that says how its connection ended, and when.
 const CLIENT: &str = "\
 import socket, time

@@ -78,6 +78,10 @@ const WARREN: &[Test] = &[
     ),
     test!(
         NOTHING,
+        behaviour::a_pool_that_is_down_for_both_does_not_hold_back_the_others
+    ),
+    test!(
+        NOTHING,
         behaviour::clients_are_reset_before_the_address_goes
     ),
     test!(NOTHING, behaviour::thousands_of_silent_clients_are_reset),

@@ -11,7 +11,7 @@ use crate::vrrp::dispute::Dispute;
 use crate::vrrp::inputs::Inputs;
 use crate::vrrp::packet::{Advertisement, ChecksumForm};
 use crate::vrrp::receive::{Accepted, GROUP_V4, GROUP_V6, Receiver, Refusal};
-use crate::vrrp::router::{Member, Router, Settings, State, Transition};
+use crate::vrrp::router::{Member, Proof, Router, Settings, State, Transition};
 use crate::vrrp::socket::VrrpSocket;
 use crate::vrrp::status::{Counters, Heard, Priority, RouterStatus};
 use crate::vrrp::timing::LOST;
@@ -54,7 +54,10 @@ pub(super) struct Unit {
     waiting_for: Option<String>,
     /// The addresses are ours to serve clients on.
     present: bool,
-    pools_good_at: Option<Instant>,
+    /// What the router was told last.
+    proof: Option<Proof>,
+    /// The tracked pools that lower the priority.
+    down: Vec<usize>,
     /// When the addresses are removed at the latest.
     pub(super) release_at: Option<Instant>,
     /// When it is looked again whether they can be.
@@ -137,7 +140,8 @@ impl Unit {
             },
             waiting_for: Some("the first look at its interface".to_owned()),
             present: false,
-            pools_good_at: None,
+            proof: None,
+            down: Vec::new(),
             release_at: None,
             look_at: None,
         }
@@ -359,23 +363,28 @@ impl Unit {
         members.flat_map(|member| &member.config.track_interfaces)
     }
 
-    /// When every tracked pool had passed a check, if that is news.
-    pub(super) fn pools_good_since(&mut self, inputs: &Inputs) -> Option<Instant> {
+    /// What the checks of the tracked pools say, if that is news. A pool that is down is left out
+    /// once it is in the priority, not before.
+    pub(super) fn pools_good_since(&mut self, inputs: &Inputs) -> Option<Proof> {
         let members = self.members.iter();
         let tracked = members.flat_map(|member| &member.config.track_pools);
-        let mut oldest = None;
-        for tracked in tracked {
-            let at = inputs.good_at(tracked.pool)?;
-            oldest = Some(oldest.map_or(at, |known: Instant| known.min(at)));
+        let mut proof = Proof::NotNeeded;
+        for tracked in tracked.filter(|tracked| !self.down.contains(&tracked.pool)) {
+            proof = match (proof, inputs.good_at(tracked.pool)) {
+                (Proof::Missing, _) | (_, None) => Proof::Missing,
+                (Proof::NotNeeded, Some(at)) => Proof::GoodAt(at),
+                (Proof::GoodAt(known), Some(at)) => Proof::GoodAt(known.min(at)),
+            };
         }
-        let news = oldest != self.pools_good_at;
-        self.pools_good_at = oldest;
-        oldest.filter(|_| news)
+        let news = self.proof != Some(proof);
+        self.proof = Some(proof);
+        news.then_some(proof)
     }
 
     /// Adds up the priority; `Some` when it is another than the router's.
     pub(super) fn weigh(&mut self, inputs: &Inputs, interfaces: &Interfaces) -> Option<u8> {
         use std::sync::atomic::Ordering::Relaxed;
+        self.down.clear();
         // What several members track counts once: they move together, and have one priority.
         let mut penalties: Vec<(u8, String)> = Vec::new();
         let mut lower = |weight: u8, reason: String| match penalties
@@ -393,6 +402,7 @@ impl Unit {
                         tracked.weight,
                         format!("pool {} has no usable server", pool.name),
                     );
+                    self.down.push(tracked.pool);
                 }
             }
         }
@@ -577,6 +587,12 @@ impl Unit {
 
     pub(super) fn status(&self, now: Instant) -> impl Iterator<Item = RouterStatus> {
         let (since, why) = self.router.since();
+        let why = match self.router.obstacle(now) {
+            Some((theirs, obstacle)) => {
+                format!("{why}; leaves a master of priority {theirs} alone: {obstacle}")
+            }
+            None => why.to_string(),
+        };
         self.members.iter().map(move |member| RouterStatus {
             name: member.config.name.clone(),
             interface: member.config.interface.clone(),
@@ -587,7 +603,7 @@ impl Unit {
             group: member.config.group.clone(),
             state: self.router.state().name(),
             since,
-            why: why.to_string(),
+            why: why.clone(),
             waiting_for: self.waiting_for.clone(),
             priority: self.priority.clone(),
             heard: member.heard,

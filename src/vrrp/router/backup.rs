@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::state::{Announcing, Rival, State, Why};
+use super::state::{Announcing, Obstacle, Rival, State, Why};
 use super::{Action, Actions, Event, Heard, LEAVING, RENEW, Router};
 use crate::config::VrrpVersion;
 use crate::config::units::Centiseconds;
@@ -74,7 +74,7 @@ impl Router {
             leaving: false,
         };
         self.members[member].rival = Some(rival);
-        if !(lower && self.may_preempt(&rival, now)) {
+        if !lower || self.spares(&rival, now).is_some() {
             self.follow(member, interval, now);
         }
     }
@@ -107,20 +107,37 @@ impl Router {
         member.due = now + master_down(member.version, priority, member.learned);
     }
 
-    /// Whether a living master of lower priority may be replaced.
-    fn may_preempt(&self, rival: &Rival, now: Instant) -> bool {
-        let Some(lower_since) = rival.lower_since else {
-            return false;
+    /// Why the master that was heard last is left alone although its priority is lower than ours,
+    /// with this priority.
+    #[must_use]
+    pub fn obstacle(&self, now: Instant) -> Option<(u8, Obstacle)> {
+        let State::Backup { .. } = self.state else {
+            return None;
         };
-        let proven =
-            !self.settings.tracks_pools || self.pools_good_at.is_some_and(|at| at > lower_since);
+        let rivals = self.members.iter().filter_map(|member| member.rival);
+        let lower = |rival: &Rival| rival.priority < self.priority;
+        let mut lower = rivals.filter(lower);
+        lower.find_map(|rival| Some((rival.priority, self.spares(&rival, now)?)))
+    }
+
+    /// Why a living master of lower priority may not be replaced.
+    fn spares(&self, rival: &Rival, now: Instant) -> Option<Obstacle> {
+        let lower_since = rival.lower_since.unwrap_or(now);
+        let fell = rival.priority < rival.best;
         let settled = self
             .risen_at
             .is_none_or(|at| now >= at + self.settings.settle);
-        (self.settings.preempt || rival.priority < rival.best)
-            && now >= lower_since + self.settings.preempt_delay
-            && proven
-            && settled
+        if !self.settings.preempt && !fell {
+            Some(Obstacle::NoPreempt)
+        } else if now < lower_since + self.settings.preempt_delay {
+            Some(Obstacle::Delay)
+        } else if !self.proof.is_newer_than(lower_since) {
+            Some(Obstacle::Unproven)
+        } else if !settled {
+            Some(Obstacle::Unsettled)
+        } else {
+            None
+        }
     }
 
     fn reason_to_take_over(&self) -> Why {

@@ -23,6 +23,53 @@ pub struct Settings {
     pub settle: Duration,
 }
 
+/// Whether our own pools are good. Only those that are up here are asked: the others count against
+/// our priority already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// One of them has not passed a check yet.
+    Missing,
+    /// Each has passed a check, the one that waited longest at this time.
+    GoodAt(Instant),
+    /// None is tracked, or none is up.
+    NotNeeded,
+}
+
+impl Proof {
+    /// Whether it says something about the time after `at`.
+    pub(super) fn is_newer_than(self, at: Instant) -> bool {
+        match self {
+            Self::Missing => false,
+            Self::GoodAt(good_at) => good_at > at,
+            Self::NotNeeded => true,
+        }
+    }
+}
+
+/// Why a backup leaves a living master of lower priority alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// `preempt` is off, and its priority has not fallen.
+    NoPreempt,
+    /// `preempt_delay` has not passed.
+    Delay,
+    /// Our own pools have not passed a check since.
+    Unproven,
+    /// Our own pools have only just come back, and those of the other node may need a moment.
+    Unsettled,
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoPreempt => "preempt is off",
+            Self::Delay => "preempt_delay has not passed",
+            Self::Unproven => "not all pools that are up here passed a check since",
+            Self::Unsettled => "pools have just come back here, and may come back there",
+        })
+    }
+}
+
 /// One virtual router.
 #[derive(Debug, Clone)]
 pub struct Member {

@@ -129,7 +129,10 @@ fn events() -> Vec<(&'static str, Event)> {
         ("heard higher", heard(1, 200)),
         ("deadline", Event::DeadlinePassed),
         ("priority", Event::PriorityChanged(80)),
-        ("pools good", Event::PoolsGood(Instant::now())),
+        (
+            "pools good",
+            Event::PoolsGood(Proof::GoodAt(Instant::now())),
+        ),
         (
             "source",
             Event::SourceChanged {

@@ -118,6 +118,10 @@ fn a_master_whose_priority_fell_is_replaced_without_preempt_too() {
     assert!(!takes_over_from(&mut bench, 150, 50));
 }
 
+fn good_at(at: Instant) -> Event {
+    Event::PoolsGood(Proof::GoodAt(at))
+}
+
 #[test]
 fn a_backup_whose_pools_are_not_proven_leaves_a_failing_master_alone() {
     let tracking = || {
@@ -127,7 +131,7 @@ fn a_backup_whose_pools_are_not_proven_leaves_a_failing_master_alone() {
             ..settings(100)
         });
         bench.feed(Event::Able);
-        bench.feed(Event::PoolsGood(bench.now));
+        bench.feed(good_at(bench.now));
         assert!(!takes_over_from(&mut bench, 150, 5));
         bench
     };
@@ -137,16 +141,62 @@ fn a_backup_whose_pools_are_not_proven_leaves_a_failing_master_alone() {
     let mut bench = tracking();
     bench.feed(heard(9, 90));
     bench.pass(ms(500));
-    bench.feed(Event::PoolsGood(bench.now));
+    bench.feed(good_at(bench.now));
     assert!(takes_over_from(&mut bench, 90, 6));
     // Its own pools are back first: the other one may need a moment.
     let mut bench = tracking();
     bench.feed(Event::PriorityChanged(40));
     assert!(!takes_over_from(&mut bench, 90, 5));
     bench.feed(Event::PriorityChanged(100));
-    bench.feed(Event::PoolsGood(bench.now + ms(1)));
+    bench.feed(good_at(bench.now + ms(1)));
     assert!(!takes_over_from(&mut bench, 90, 4));
     assert!(takes_over_from(&mut bench, 90, 8));
+}
+
+#[test]
+fn a_pool_that_is_down_here_needs_no_proof() {
+    let mut bench = Bench::new(Settings {
+        tracks_pools: true,
+        ..settings(100)
+    });
+    bench.feed(Event::Able);
+    assert!(!takes_over_from(&mut bench, 90, 60), "nothing is known yet");
+    assert_eq!(
+        bench.router.obstacle(bench.now),
+        Some((90, Obstacle::Unproven))
+    );
+    bench.feed(Event::PoolsGood(Proof::NotNeeded));
+    assert!(takes_over_from(&mut bench, 90, 6));
+    assert_eq!(bench.router.obstacle(bench.now), None);
+}
+
+#[test]
+fn a_backup_says_why_it_leaves_a_master_of_lower_priority_alone() {
+    let mut bench = Bench::new(Settings {
+        preempt: false,
+        preempt_delay: 5 * SECOND,
+        tracks_pools: true,
+        settle: 10 * SECOND,
+        ..settings(80)
+    });
+    bench.feed(Event::Able);
+    let heard = |bench: &mut Bench, priority| {
+        bench.pass(SECOND);
+        bench.feed(heard(9, priority));
+        bench.router.obstacle(bench.now)
+    };
+    assert_eq!(heard(&mut bench, 90), None);
+    bench.feed(Event::PriorityChanged(100));
+    assert_eq!(heard(&mut bench, 90), Some((90, Obstacle::NoPreempt)));
+    assert_eq!(heard(&mut bench, 70), Some((70, Obstacle::Delay)));
+    for _ in 0..4 {
+        assert_eq!(heard(&mut bench, 70), Some((70, Obstacle::Delay)));
+    }
+    assert_eq!(heard(&mut bench, 70), Some((70, Obstacle::Unproven)));
+    bench.feed(good_at(bench.now));
+    assert_eq!(heard(&mut bench, 70), Some((70, Obstacle::Unsettled)));
+    assert_eq!(heard(&mut bench, 70), Some((70, Obstacle::Unsettled)));
+    assert_eq!(heard(&mut bench, 70), None);
 }
 
 #[test]
