@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::vrrp::timing::master_down;
 
 fn any_event() -> impl Strategy<Value = Event> {
     let heard = (0..2usize, 1..20u8, any::<u8>(), 1..=4095u16).prop_map(
@@ -21,6 +22,11 @@ fn any_event() -> impl Strategy<Value = Event> {
         8 => heard,
         12 => Just(Event::DeadlinePassed),
         2 => (1..=255u8).prop_map(Event::PriorityChanged),
+        4 => prop_oneof![
+            Just(Proof::Missing),
+            Just(Proof::NotNeeded),
+            Just(Proof::GoodAt(Instant::now())),
+        ].prop_map(Event::PoolsGood),
         1 => Just(Event::SourceChanged { member: 1, own: ip(7) }),
         1 => Just(Event::AddressLost),
         1 => Just(Event::ClaimFailed),
@@ -48,11 +54,19 @@ proptest! {
             settle: Duration::from_secs(1),
         }, 2);
         let mut claimed = false;
-        for (event, wait) in events {
+        let mut proven = !tracks_pools;
+        for (mut event, wait) in events {
             // Often just when something is due.
             match bench.router.next_deadline() {
                 Some(due) if wait % 2 == 0 => bench.now = bench.now.max(due),
                 Some(_) | None => bench.pass(ms(wait)),
+            }
+            if let Event::PoolsGood(proof) = &mut event {
+                if let Proof::GoodAt(at) = proof {
+                    // Some of them from before what was heard last.
+                    *at = bench.now.checked_sub(ms(wait % 1000)).unwrap_or(bench.now);
+                }
+                proven = *proof != Proof::Missing;
             }
             let before = bench.router.state();
             let actions = bench.feed(event);
@@ -78,6 +92,15 @@ proptest! {
                 }
             }
             prop_assert_eq!(claimed, bench.router.state().holds_addresses());
+            if let (State::Backup { .. }, Event::Heard(heard)) = (bench.router.state(), event)
+                && heard.priority > 0
+                && !proven
+            {
+                // Whoever has not proven its own pools follows any master.
+                let member = &bench.router.members()[heard.member];
+                let down = master_down(member.version, bench.router.priority(), member.learned);
+                prop_assert_eq!(member.due, bench.now + down);
+            }
             if event == Event::DeadlinePassed {
                 let due = bench.router.next_deadline();
                 prop_assert!(due.is_none_or(|due| due > bench.now), "{before:?}");
