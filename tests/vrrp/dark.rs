@@ -2,7 +2,7 @@
 //!
 //! A client begins one TCP connection per millisecond to the virtual address; the dark time is the
 //! longest gap between two that were accepted. `WARREN_DARK_ROUNDS=20` takes so many rounds instead
-//! of two.
+//! of two. The median has to be within what the README says, the maximum with a margin.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,6 +18,9 @@ const VIP: &str = "10.9.0.100";
 const DOWN: f64 = 300.0 + 61.0 + 50.0;
 /// What a hand-over in order may take.
 const HAND_OVER: f64 = 20.0;
+/// The longest round of all may take this much more, because the client, both nodes and the bridge
+/// share the processors with whatever else runs. The table has the maximum as it was.
+const BUSY: f64 = 90.0;
 
 /// What happens to the master.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,21 +69,18 @@ pub(crate) fn dark_times() {
                 "  {name:<10} {pair_name:<18} {count:>6} {median:>12.1} {most:>12.1}"
             );
             if pair == Pair::Warren || (pair == Pair::Mixed && fault == Fault::Term) {
-                ours.push((fault, name, median));
+                ours.push((fault, name, median, most));
             }
         }
     }
     println!("{table}");
-    for (fault, name, median) in ours {
-        let limit = if fault == Fault::Term {
-            HAND_OVER
-        } else {
-            DOWN
+    for (fault, name, median, most) in ours {
+        let limit = match fault {
+            Fault::Term => HAND_OVER,
+            Fault::Kill | Fault::Link => DOWN,
         };
-        assert!(
-            median <= limit,
-            "{name}: {median} ms, {limit} ms are allowed"
-        );
+        let good = median <= limit && most <= limit + BUSY;
+        assert!(good, "{name}: {limit} ms are allowed, and {BUSY} more once");
     }
 }
 
