@@ -7,8 +7,8 @@
 //! ```
 //!
 //! SEEN, of echoes and confirms: the 50th, 99th and 99.9th percentile of the time of a round trip,
-//! in microseconds. Of short connections: the rate of the last quarter to that of the first, and how
-//! many failed.
+//! in microseconds. Of short connections: the rate of the last quarter to that of the first, and
+//! how many failed.
 //!
 //! A client gives up when nothing moves for [`STALL`], so that nobody waits for ever.
 

@@ -105,7 +105,7 @@ impl Lab {
         self.bridge.ip(&format!("link set eth0-{number} {state}"));
     }
 
-    /// Takes the port of a host out of the bridge, so that nobody notices but by silence; or puts it
+    /// Takes the port of a host out of the bridge, which is noticed by the silence only; or puts it
     /// back.
     pub(crate) fn cut(&self, number: usize, cut: bool) {
         let master = if cut { "nomaster" } else { "master br0" };

@@ -30,6 +30,7 @@ servers = { s = \"10.9.0.2:7000\" }
 const SERVER: &str = "\
 import socket, threading, time
 s = socket.create_server(('', 7000))
+print('listening', flush=True)
 def serve(c):
     kind = c.recv(1)
     if kind == b'S':
@@ -59,6 +60,9 @@ pub(crate) fn peers_that_vanish_are_found_and_closed_windows_are_kept() {
     let mut server = lab.host(2).inside("/usr/bin/python3");
     server.args(["-c", SERVER]);
     let server = lab.host(2).start(server);
+    until("the server listens", LONG, || {
+        server.log().contains("listening")
+    });
     let warren = Warren::start(lab.host(1), CONFIG, "");
     until("it listens", LONG, || {
         warren.process.log().contains("accepting")
@@ -99,6 +103,7 @@ pub(crate) fn peers_that_vanish_are_found_and_closed_windows_are_kept() {
 const DIGESTS: &str = "\
 import hashlib, socket, threading
 s = socket.create_server(('', 7000))
+print('listening', flush=True)
 def serve(c):
     digest, length = hashlib.sha256(), 0
     try:
@@ -138,6 +143,9 @@ pub(crate) fn an_outage_of_seconds_ends_nothing() {
     let mut server = lab.host(2).inside("/usr/bin/python3");
     server.args(["-c", DIGESTS]);
     let server = lab.host(2).start(server);
+    until("the server listens", LONG, || {
+        server.log().contains("listening")
+    });
     let warren = Warren::start(lab.host(1), CONFIG, "");
     until("it listens", LONG, || {
         warren.process.log().contains("accepting")
@@ -175,7 +183,10 @@ pub(crate) fn a_server_that_vanishes_is_found() {
     let lab = Lab::new(3);
     let mut server = lab.host(2).inside("/usr/bin/python3");
     server.args(["-c", SERVER]);
-    let _server = lab.host(2).start(server);
+    let server = lab.host(2).start(server);
+    until("the server listens", LONG, || {
+        server.log().contains("listening")
+    });
     let warren = Warren::start(lab.host(1), CONFIG, "");
     until("it listens", LONG, || {
         warren.process.log().contains("accepting")
@@ -211,11 +222,15 @@ pub(crate) fn without_a_source_port_the_client_goes_elsewhere() {
     let lab = Lab::new(3);
     let echo = "import socket, threading\n\
                 def serve(port):\n s = socket.create_server(('', port))\n kept = []\n \
+                print('listening', flush=True)\n \
                 while True:\n  c = s.accept()[0]\n  c.sendall(b'%d' % port)\n  kept.append(c)\n\
                 for port in (7000, 7001):\n threading.Thread(target=serve, args=(port,)).start()";
     let mut server = lab.host(2).inside("/usr/bin/python3");
     server.args(["-c", echo]);
     let server = lab.host(2).start(server);
+    until("the server listens", LONG, || {
+        server.log().matches("listening").count() == 2
+    });
     let mut shell = lab.host(1).inside("sh");
     let ports = "echo 50000 50009 > /proc/sys/net/ipv4/ip_local_port_range";
     assert!(shell.args(["-c", ports]).status().unwrap().success());
