@@ -304,7 +304,10 @@ impl Router {
                 actions.push(Action::Release);
                 self.listen(Duration::ZERO, Why::Away, now, actions);
             }
-            State::Backup { .. } => self.listen(Duration::ZERO, Why::Away, now, actions),
+            State::Backup { claim_from } => {
+                let delay = claim_from.saturating_duration_since(now);
+                self.listen(delay, Why::Away, now, actions);
+            }
             State::Leaving { .. } => self.be_gone(Why::Stopped, now, actions),
             State::Init { .. } | State::Stopped => {}
         }

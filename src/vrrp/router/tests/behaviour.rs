@@ -62,6 +62,19 @@ fn the_startup_delay_is_for_joining_only() {
     assert_eq!(bench.router.next_deadline(), Some(bench.now + down));
 }
 
+#[test]
+fn an_absence_does_not_end_the_startup_delay() {
+    let mut bench = Bench::new(Settings {
+        startup_delay: 10 * SECOND,
+        ..settings(100)
+    });
+    bench.feed(Event::Able);
+    let start = bench.now;
+    bench.pass(SECOND);
+    bench.feed(Event::Away);
+    assert_eq!(bench.router.next_deadline(), Some(start + 10 * SECOND));
+}
+
 /// Hears a master of this priority every second for so many seconds; true when it took over.
 fn takes_over_from(bench: &mut Bench, priority: u8, seconds: u32) -> bool {
     for _ in 0..seconds {
