@@ -16,19 +16,33 @@
 //! 3. Nobody advertises a priority above 0 without the addresses, or after the lease has ended.
 //! 4. Whoever lets go of its own accord says so with priority 0.
 //! 5. A deadline that fires early does nothing, and the next one is never in the past.
-//! 6. A master that hears a rival of lower priority says at once that it is there, and the
-//!    neighbours hear of it again within seconds.
+//! 6. A master that hears a rival of lower priority says at once that it is there, and tells the
+//!    neighbours again within a second. Whoever gives way says that it was there.
 //! 7. What never was master cannot end a master's term, and a forged or broken packet does nothing.
 //! 8. The lists of actions and every queue stay short.
+//! 9. A master that is heard is replaced only by a better one; without preemption only if its
+//!    priority fell; never before the preempt delay. Nobody claims before the startup delay.
+//! 10. An address that somebody removes is put back three times a minute at most.
+//!
+//! While nothing is done to the nodes and the network:
+//!
+//! 11. Two nodes that hear each other have the addresses both for an interval at most, and the time
+//!     that packets and late timers take.
+//! 12. The neighbours find the winner of a conflict within seconds, also if nobody heard that the
+//!     other one gave way.
 //!
 //! And once the network has been whole and nobody has been disturbed for long enough:
 //!
-//! 9. Exactly one node has the addresses.
-//! 10. It is the right one: with preemption one of the highest priority, without it
-//!     any.
-//! 11. The neighbours heard of the addresses from it last.
-//! 12. Losing fewer than three advertisements in a row changes nothing, nor does an outage of the
+//! 13. Exactly one node has the addresses.
+//! 14. It is the right one: with preemption one of the highest priority, without it any.
+//! 15. The neighbours heard of the addresses from it last.
+//! 16. Losing fewer than three advertisements in a row changes nothing, nor does an outage of the
 //!     pools of all nodes.
+//! 17. A master that is stopped is followed after the skew of the best of the others, one that is
+//!     killed after three intervals and the skew; by that one.
+//!
+//! Some virtual routers are groups. Each of their members has a network of its own, on which the
+//! nodes' addresses are in another order, and which can be cut alone.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::cmp::Reverse;
@@ -98,7 +112,7 @@ enum Due {
     /// A deadline of a node's virtual router may have passed.
     Deadline { node: usize, router: usize },
     /// A packet arrives.
-    Packet { to: usize, bytes: Vec<u8>, source: usize, ttl: u8 },
+    Packet { to: usize, packet: Packet },
     /// Something is done to somebody.
     Fault,
     /// The fault is over.
@@ -109,6 +123,21 @@ enum Due {
     Brokers(bool),
     /// A master gave way some seconds ago: by now the neighbours have heard of the other one.
     Told { router: usize },
+    /// Two masters have had the time to hear each other.
+    Alone { router: usize },
+    /// Somebody removes an address.
+    Remove { node: usize, router: usize },
+}
+
+/// Bytes on the wire of one of the networks: each member of a group has one of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Packet {
+    network: usize,
+    bytes: Vec<u8>,
+    source: usize,
+    ttl: u8,
+    /// As a node sent it.
+    genuine: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,6 +172,8 @@ struct Instance {
     scheduled: Option<Time>,
     /// When it last advertised.
     said_at: Time,
+    /// For the rules about what it may do.
+    seen: Seen,
 }
 
 struct Node {
@@ -151,7 +182,7 @@ struct Node {
     suspended: bool,
     link: bool,
     /// What waits in the sockets of a process that hangs.
-    waiting: VecDeque<(Vec<u8>, usize, u8)>,
+    waiting: VecDeque<Packet>,
     base: u8,
     pool: bool,
     instances: Vec<Instance>,
@@ -166,6 +197,8 @@ struct Plan {
     preempt_delay: Time,
     startup_delay: Time,
     tracks: bool,
+    /// More than one: a group.
+    members: usize,
 }
 
 pub struct World {
@@ -176,22 +209,28 @@ pub struct World {
     queue: BinaryHeap<Reverse<(Time, u64, Due)>>,
     nodes: Vec<Node>,
     plans: Vec<Plan>,
-    /// By sender and receiver.
-    cut: Vec<Vec<bool>>,
+    /// By network, sender and receiver.
+    cut: Vec<Vec<Vec<bool>>>,
     /// In percent.
     loss: u64,
-    /// How many packets in a row were lost, by sender, receiver and virtual router.
+    /// How many packets in a row were lost, by sender, receiver and router id.
     lost: Vec<Vec<Vec<u32>>>,
+    /// By node and network.
+    receivers: Vec<Vec<Vec<Receiver>>>,
     most_lost: u32,
     delay: Time,
     strange: bool,
     disturbing: bool,
     /// The checks of pools can pass.
     brokers: bool,
-    /// By virtual router: who announced last.
-    announced: Vec<Option<usize>>,
+    /// By virtual router: who announced last, and when.
+    announced: Vec<Option<(usize, Time)>>,
     /// By virtual router: when a master last gave way.
     gave_way_at: Vec<Time>,
+    /// When something last was done to a node or the network.
+    quiet_since: Time,
+    /// By virtual router: who became master first since the master was lost, and when.
+    successor: Vec<Option<(usize, Time)>>,
     transitions: u64,
     tells: bool,
     pub totals: Totals,
@@ -201,12 +240,34 @@ pub struct World {
 /// How long a process of the pair needs at most to see what the other sees of a pool.
 const SETTLE: Duration = Duration::from_secs(6);
 
-fn address(node: usize) -> IpAddr {
-    IpAddr::from([10, 0, 0, u8::try_from(node + 1).unwrap()])
+/// So many members a group has at most.
+const MEMBERS: usize = 3;
+
+/// The order of the nodes is the other way round on every other network.
+fn address(node: usize, network: usize) -> IpAddr {
+    let last = if network % 2 == 0 { node + 1 } else { 200 - node };
+    IpAddr::from([10, u8::try_from(network).unwrap(), 0, u8::try_from(last).unwrap()])
 }
 
-fn virtual_address(router: usize) -> IpAddr {
-    IpAddr::from([10, 0, 1, u8::try_from(router + 1).unwrap()])
+fn virtual_address(router: usize, member: usize) -> IpAddr {
+    IpAddr::from([10, u8::try_from(member).unwrap(), 1, u8::try_from(router + 1).unwrap()])
+}
+
+fn router_id(router: usize, member: usize) -> u8 {
+    u8::try_from(router * MEMBERS + member + 1).unwrap()
+}
+
+fn receivers(plans: &[Plan], node: usize, network: usize) -> Vec<Receiver> {
+    let here = plans.iter().enumerate().filter(|(_, plan)| plan.members > network);
+    here.map(|(router, plan)| Receiver {
+        router_id: router_id(router, network),
+        version: plan.version,
+        interval: Centiseconds(plan.interval),
+        addresses: vec![virtual_address(router, network)],
+        peers: Vec::new(),
+        own: Some(address(node, network)),
+    })
+    .collect()
 }
 
 impl World {
@@ -227,6 +288,7 @@ impl World {
                 preempt_delay: random.pick(&[0, 0, 0, 2, 10]) * SECOND,
                 startup_delay: random.pick(&[0, 0, 0, 3]) * SECOND,
                 tracks: random.chance(40),
+                members: random.pick(&[1, 1, 2, MEMBERS]),
             }
         };
         let mut plans: Vec<Plan> = (0..routers).map(|_| plan(&mut random)).collect();
@@ -236,15 +298,22 @@ impl World {
         }
         let count = usize::try_from(count).unwrap();
         let mixed = random.chance(30);
+        if mixed || plans.len() > 3 || plans.iter().any(|plan| plan.interval < 10) {
+            // The model knows no groups; and many of them are too much work.
+            plans.iter_mut().for_each(|plan| plan.members = 1);
+        }
+        let all = |node| (0..MEMBERS).map(|network| receivers(&plans, node, network)).collect();
+        let all = (0..count).map(all).collect();
         let mut world = Self {
             start: Instant::now(),
             now: SECOND,
             order: 0,
             queue: BinaryHeap::new(),
             nodes: Vec::new(),
-            cut: vec![vec![false; count]; count],
+            cut: vec![vec![vec![false; count]; count]; MEMBERS],
             loss: 0,
-            lost: vec![vec![vec![0; plans.len()]; count]; count],
+            lost: vec![vec![vec![0; plans.len() * MEMBERS + 1]; count]; count],
+            receivers: all,
             most_lost: u32::MAX,
             delay: 1_000,
             strange: false,
@@ -252,6 +321,8 @@ impl World {
             brokers: true,
             announced: vec![None; plans.len()],
             gave_way_at: vec![0; plans.len()],
+            quiet_since: 0,
+            successor: vec![None; plans.len()],
             plans,
             transitions: 0,
             tells: std::env::var_os("SIM_TRACE").is_some(),
@@ -288,6 +359,7 @@ impl World {
                 held_until: 0,
                 scheduled: None,
                 said_at: 0,
+                seen: Seen::default(),
             })
             .collect();
         self.nodes.push(Node {
@@ -317,8 +389,9 @@ impl World {
             settle: if plan.tracks { SETTLE } else { Duration::ZERO },
         };
         let interval = Centiseconds(plan.interval);
-        let member = Member::new(plan.version, interval, address(node), self.instant());
-        Router::new(settings, vec![member], self.instant())
+        let now = self.instant();
+        let member = |at| Member::new(plan.version, interval, address(node, at), now);
+        Router::new(settings, (0..plan.members).map(member).collect(), now)
     }
 
     fn schedule(&mut self, at: Time, due: Due) {
@@ -336,6 +409,10 @@ impl World {
             self.until(self.now + self.patience())?;
             self.check_peace()?;
             self.stay_calm()?;
+            match self.random.chance(50) {
+                true => self.lose_the_master()?,
+                false => self.let_two_masters_meet()?,
+            }
         }
         self.stay_long()
     }
@@ -362,6 +439,7 @@ impl World {
         self.loss = self.random.pick(&[0, 0, 1, 10, 30, 60]);
         self.most_lost = u32::MAX;
         self.delay = self.random.pick(&[100, 1_000, 1_000, 20_000, 200_000]);
+        self.be_unquiet();
         if self.disturbing {
             let at = self.now + self.random.below(2 * SECOND);
             self.schedule(at, Due::Fault);
@@ -374,7 +452,8 @@ impl World {
         self.strange = false;
         self.loss = 0;
         self.delay = 500;
-        for row in &mut self.cut {
+        self.be_unquiet();
+        for row in self.cut.iter_mut().flatten() {
             row.fill(false);
         }
         for node in 0..self.nodes.len() {
@@ -421,6 +500,7 @@ impl World {
             }
         }
         self.until(self.now + 2 * length + 40 * SECOND)?;
+        self.be_unquiet();
         self.loss = 0;
         self.most_lost = u32::MAX;
         let foreign = self.nodes.iter().any(|node| {
@@ -457,11 +537,13 @@ impl World {
     fn step(&mut self, due: Due) -> Result<(), String> {
         match due {
             Due::Deadline { node, router } => self.deadline(node, router),
-            Due::Packet { to, bytes, source, ttl } => self.arrive(to, bytes, source, ttl),
+            Due::Packet { to, packet } => self.arrive(to, packet),
             Due::Fault => self.fault(),
             Due::Mend(mend) => self.mend(&mend),
             Due::Pool { node, good } => self.pool(node, good),
             Due::Told { router } => self.check_told(router),
+            Due::Alone { router } => self.check_alone(router),
+            Due::Remove { node, router } => self.remove_an_address(node, router),
             Due::Brokers(up) => {
                 self.brokers = up;
                 Ok(())
@@ -486,40 +568,29 @@ impl World {
         self.feed(node, router, Event::DeadlinePassed)
     }
 
-    fn arrive(&mut self, to: usize, bytes: Vec<u8>, source: usize, ttl: u8) -> Result<(), String> {
+    fn arrive(&mut self, to: usize, packet: Packet) -> Result<(), String> {
         let node = &mut self.nodes[to];
         if !node.running || !node.link || node.suspended {
             return Ok(());
         }
         if node.hung {
             if node.waiting.len() < 500 {
-                node.waiting.push_back((bytes, source, ttl));
+                node.waiting.push_back(packet);
             }
             return Ok(());
         }
-        self.receive(to, &bytes, source, ttl)
+        self.receive(to, &packet)
     }
 
-    fn receive(&mut self, to: usize, bytes: &[u8], source: usize, ttl: u8) -> Result<(), String> {
-        let receivers: Vec<Receiver> = self
-            .plans
-            .iter()
-            .enumerate()
-            .map(|(router, plan)| Receiver {
-                router_id: u8::try_from(router + 1).unwrap(),
-                version: plan.version,
-                interval: Centiseconds(plan.interval),
-                addresses: vec![virtual_address(router)],
-                peers: Vec::new(),
-                own: Some(address(to)),
-            })
-            .collect();
+    fn receive(&mut self, to: usize, packet: &Packet) -> Result<(), String> {
+        let Packet { network, source, ttl, .. } = *packet;
+        let receivers = &self.receivers[to][network];
         let envelope = Envelope {
-            source: address(source),
+            source: address(source, network),
             destination: GROUP_V4.into(),
             ttl,
         };
-        let Ok(accepted) = screen(bytes, &envelope, &receivers) else {
+        let Ok(accepted) = screen(&packet.bytes, &envelope, receivers) else {
             return Ok(());
         };
         if source >= self.nodes.len() {
@@ -528,24 +599,28 @@ impl World {
         if source == to {
             return Err("our own packet was believed".to_owned());
         }
-        let plan = self.plans[accepted.index];
-        if plan.tracks && self.brokers && self.nodes[to].pool {
-            // Its checks go on passing.
-            self.feed(to, accepted.index, Event::PoolsGood(Proof::GoodAt(self.instant())))?;
+        if !packet.genuine {
+            return Err("a broken packet was believed".to_owned());
         }
-        self.feed(
-            to,
-            accepted.index,
-            Event::Heard(Heard {
-                member: 0,
-                from: accepted.from,
-                priority: accepted.advertisement.priority,
-                interval: accepted.advertisement.interval,
-            }),
-        )
+        let mut here = (0..self.plans.len()).filter(|&at| self.plans[at].members > network);
+        let router = here.nth(accepted.index).unwrap();
+        if self.plans[router].tracks && self.brokers && self.nodes[to].pool {
+            // Its checks go on passing.
+            let proof = Proof::GoodAt(self.instant());
+            self.feed(to, router, Event::PoolsGood(proof))?;
+        }
+        let heard = Heard {
+            member: network,
+            from: accepted.from,
+            priority: accepted.advertisement.priority,
+            interval: accepted.advertisement.interval,
+        };
+        self.overhear(to, router, source, heard);
+        self.feed(to, router, Event::Heard(heard))
     }
 
     fn pool(&mut self, node: usize, good: bool) -> Result<(), String> {
+        self.be_unquiet();
         self.nodes[node].pool = good;
         if !self.is_awake(node) {
             return Ok(());
@@ -577,3 +652,6 @@ impl World {
 
 mod fault;
 mod oracle;
+mod rules;
+
+use rules::Seen;

@@ -12,6 +12,7 @@ impl World {
             return Ok(());
         }
         self.totals.faults += 1;
+        self.be_unquiet();
         let next = self.now + 1 + self.random.below(MOST_PAUSE);
         self.schedule(next, Due::Fault);
         let node = usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap();
@@ -37,21 +38,14 @@ impl World {
                 self.schedule(until, Due::Mend(Mend::Link(node)));
                 return self.feed_all(node, Event::Unable);
             }
-            4 | 5 => {
-                self.cut[node][other] = true;
-                self.schedule(until, Due::Mend(Mend::Cut(node, other)));
-                if self.random.chance(50) {
-                    self.cut[other][node] = true;
-                    self.schedule(until, Due::Mend(Mend::Cut(other, node)));
-                }
-            }
+            4 | 5 => self.cut_off(node, other, until),
             6 => {
                 self.feed_all(node, Event::Stopped)?;
                 if self.random.chance(50) {
                     self.schedule(until, Due::Mend(Mend::Start(node)));
                 }
             }
-            7 => return self.remove_an_address(node),
+            7 => self.remove_often(node),
             8 => {
                 self.nodes[node].base = self.random.pick(&[1, 50, 100, 150, 200, 254]);
                 if self.is_awake(node) {
@@ -75,8 +69,29 @@ impl World {
         Ok(())
     }
 
-    fn remove_an_address(&mut self, node: usize) -> Result<(), String> {
+    /// Cuts one direction between two nodes or both, on one network or all.
+    fn cut_off(&mut self, node: usize, other: usize, until: Time) {
+        let both = self.random.chance(50);
+        let one = usize::try_from(self.random.below(MEMBERS as u64)).unwrap();
+        let all = self.random.chance(70);
+        for network in (0..MEMBERS).filter(|&network| all || network == one) {
+            self.cut[network][node][other] = true;
+            self.cut[network][other][node] |= both;
+        }
+        self.schedule(until, Due::Mend(Mend::Cut(node, other)));
+        self.schedule(until, Due::Mend(Mend::Cut(other, node)));
+    }
+
+    /// Somebody removes an address; some do it again and again.
+    fn remove_often(&mut self, node: usize) {
         let router = usize::try_from(self.random.below(self.plans.len() as u64)).unwrap();
+        for time in 0..self.random.pick(&[1, 1, 5]) {
+            let at = self.now + time * 2 * SECOND;
+            self.schedule(at, Due::Remove { node, router });
+        }
+    }
+
+    pub(super) fn remove_an_address(&mut self, node: usize, router: usize) -> Result<(), String> {
         let instance = &mut self.nodes[node].instances[router];
         if instance.claimed && matches!(instance.machine, Machine::Warren(_)) {
             instance.held_until = 0;
@@ -105,10 +120,10 @@ impl World {
         let nobody = self.nodes.len() + 5;
         let mut said = Advertisement {
             version: plan.version,
-            router_id: u8::try_from(router + 1).unwrap(),
+            router_id: router_id(router, 0),
             priority: self.random.pick(&[0, 1, 254, 255]),
             interval: Centiseconds(plan.interval),
-            addresses: vec![virtual_address(router)],
+            addresses: vec![virtual_address(router, 0)],
         };
         let (mut ttl, mut source) = (255, nobody);
         let kind = self.random.below(6);
@@ -126,18 +141,20 @@ impl World {
             _ => {}
         }
         let group = GROUP_V4.into();
-        let mut bytes = said.encode(address(source), group, ChecksumForm::PseudoHeader);
+        let mut bytes = said.encode(address(source, 0), group, ChecksumForm::PseudoHeader);
         if kind >= 5 {
             let bit = self.random.below(bytes.len() as u64 * 8);
             bytes[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8);
         }
         let at = self.now + self.random.below(1_000);
-        self.schedule(at, Due::Packet { to, bytes, source, ttl });
+        let packet = Packet { network: 0, bytes, source, ttl, genuine: false };
+        self.schedule(at, Due::Packet { to, packet });
     }
 
     pub(super) fn mend(&mut self, mend: &Mend) -> Result<(), String> {
+        self.be_unquiet();
         match *mend {
-            Mend::Cut(from, to) => self.cut[from][to] = false,
+            Mend::Cut(from, to) => self.cut.iter_mut().for_each(|cut| cut[from][to] = false),
             Mend::Link(node) => {
                 if !self.nodes[node].link {
                     self.nodes[node].link = true;
@@ -167,6 +184,7 @@ impl World {
             let instance = &mut self.nodes[node].instances[router];
             // What an earlier run left behind is removed.
             (instance.claimed, instance.held_until) = (false, 0);
+            instance.seen = Seen::default();
             match &mut instance.machine {
                 Machine::Warren(router) => *router = fresh,
                 Machine::Keepalived(model) => {
@@ -200,8 +218,11 @@ impl World {
             one.waiting.clear();
             self.feed_all(node, Event::Away)?;
         }
-        while let Some((bytes, source, ttl)) = self.nodes[node].waiting.pop_front() {
-            self.receive(node, &bytes, source, ttl)?;
+        for instance in &mut self.nodes[node].instances {
+            instance.seen.rival_at = None;
+        }
+        while let Some(packet) = self.nodes[node].waiting.pop_front() {
+            self.receive(node, &packet)?;
         }
         let link = self.nodes[node].link;
         self.feed_all(node, if link { Event::Able } else { Event::Unable })?;
@@ -229,38 +250,43 @@ impl World {
     }
 
     /// Sends an advertisement to everybody who can hear it.
-    pub(super) fn send(&mut self, from: usize, router: usize, priority: u8) {
+    pub(super) fn send(&mut self, from: usize, router: usize, member: usize, priority: u8) {
         if !self.nodes[from].link {
             return;
         }
         let plan = self.plans[router];
+        let id = router_id(router, member);
         let said = Advertisement {
             version: plan.version,
-            router_id: u8::try_from(router + 1).unwrap(),
+            router_id: id,
             priority,
             interval: Centiseconds(plan.interval),
-            addresses: vec![virtual_address(router)],
+            addresses: vec![virtual_address(router, member)],
         };
         let form = self.random.pick(&[ChecksumForm::PseudoHeader, ChecksumForm::MessageOnly]);
-        let bytes = said.encode(address(from), GROUP_V4.into(), form);
+        let bytes = said.encode(address(from, member), GROUP_V4.into(), form);
         for to in 0..self.nodes.len() {
-            if to == from || self.cut[from][to] {
+            if to == from || self.cut[member][from][to] {
                 continue;
             }
-            if self.random.chance(self.loss) && self.lost[from][to][router] < self.most_lost {
-                self.lost[from][to][router] += 1;
+            let lost = &mut self.lost[from][to][usize::from(id)];
+            if self.random.chance(self.loss) && *lost < self.most_lost {
+                *lost += 1;
                 continue;
             }
-            self.lost[from][to][router] = 0;
+            *lost = 0;
             let copies = if self.strange && self.random.chance(10) { 2 } else { 1 };
             for _ in 0..copies {
                 let mut bytes = bytes.clone();
-                if self.strange && self.random.chance(2) {
+                let genuine = !(self.strange && self.random.chance(2));
+                if !genuine {
                     let bit = self.random.below(bytes.len() as u64 * 8);
                     bytes[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8);
                 }
                 let at = self.now + 5 + self.random.below(self.delay);
-                self.schedule(at, Due::Packet { to, bytes, source: from, ttl: 255 });
+                let (network, source, ttl) = (member, from, 255);
+                let packet = Packet { network, bytes, source, ttl, genuine };
+                self.schedule(at, Due::Packet { to, packet });
             }
         }
     }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::vrrp::router::Why;
 
-/// The neighbours have heard of the winner of a conflict after this long.
-const HEARD: Time = 6 * SECOND;
+/// The neighbours have heard of the winner of a conflict after this long: timers may be late.
+pub(super) const HEARD: Time = 5_300_000;
 /// A lease that is not renewed ends this long after it at the latest.
 const LATE: Time = 450_000;
 
@@ -38,9 +38,11 @@ impl World {
             let actions: Vec<Action> = machine.handle(event, now).into_iter().collect();
             let after = machine.state();
             self.judge(node, router, event, (before, after), &actions)?;
+            self.count_put_back(node, router, event, &actions)?;
             next = self.perform(node, router, &actions)?;
         }
         self.check_instance(node, router, event)?;
+        self.check_rival(node, router)?;
         self.arm(node, router);
         Ok(())
     }
@@ -64,6 +66,7 @@ impl World {
                     instance.held_until = if fails { 0 } else { held_until };
                     failed = fails.then_some(Event::ClaimFailed);
                     self.totals.takeovers += 1;
+                    self.schedule(self.now + self.bound(router), Due::Alone { router });
                 }
                 Action::Renew => {
                     let instance = &mut self.nodes[node].instances[router];
@@ -75,7 +78,7 @@ impl World {
                     let instance = &mut self.nodes[node].instances[router];
                     (instance.claimed, instance.held_until) = (false, 0);
                 }
-                Action::Advertise { priority, .. } => {
+                Action::Advertise { member, priority } => {
                     if failed.is_some() {
                         continue;
                     }
@@ -83,29 +86,25 @@ impl World {
                     if priority > 0 && !instance.claimed {
                         return Err("advertised without the addresses".to_owned());
                     }
-                    if priority > 0 && instance.held_until + LATE < self.now {
+                    let lease = instance.held_until;
+                    // 0: somebody has removed the address, which it may not have noticed.
+                    if priority > 0 && lease > 0 && lease + LATE < self.now {
                         return Err("advertised after its lease".to_owned());
                     }
                     self.nodes[node].instances[router].said_at = self.now;
-                    self.send(node, router, priority);
+                    self.send(node, router, member, priority);
                 }
                 Action::Announce => {
                     if failed.is_none() && self.nodes[node].link {
-                        self.announced[router] = Some(node);
+                        self.announced[router] = Some((node, self.now));
+                        self.nodes[node].instances[router].seen.rival_at = None;
                     }
                 }
                 Action::ResetClients => {}
                 Action::Report(change) => {
                     self.transitions += 1;
                     self.tell(node, router, change.from, change.to, &change.why.to_string());
-                    let gave_way = matches!(
-                        change.why,
-                        Why::HigherPriority { .. } | Why::HigherAddress { .. }
-                    );
-                    if gave_way {
-                        self.gave_way_at[router] = self.now;
-                        self.schedule(self.now + HEARD, Due::Told { router });
-                    }
+                    self.note(node, router, &change)?;
                 }
             }
         }
@@ -122,17 +121,21 @@ impl World {
 
     /// Whether a list of actions is one that may be.
     fn judge(
-        &self,
+        &mut self,
         node: usize,
         router: usize,
         event: Event,
         (before, after): (State, State),
         actions: &[Action],
     ) -> Result<(), String> {
-        if actions.len() > 8 {
+        if actions.len() > self.plans[router].members + 7 {
             return Err(format!("{} actions at once", actions.len()));
         }
-        let claimed = self.nodes[node].instances[router].claimed;
+        let Instance { claimed, held_until, .. } = self.nodes[node].instances[router];
+        let master = |state| matches!(state, State::Master { .. });
+        if master(before) && master(after) && held_until > 0 && held_until < self.now {
+            return Err("went on after its lease".to_owned());
+        }
         let place = |wanted: Action| actions.iter().position(|action| *action == wanted);
         let (claim, release) = (place(Action::Claim), place(Action::Release));
         if let Some(at) = release {
@@ -163,7 +166,11 @@ impl World {
             if heard.priority > 0 && self.now > said_at + interval / 50 && !answers {
                 return Err("a rival was not answered".to_owned());
             }
+            self.meet_rival(node, router, heard);
         }
+        let away = actions
+            .iter()
+            .any(|action| matches!(action, Action::Report(change) if change.why == Why::Away));
         let own_trouble = matches!(
             event,
             Event::Unable
@@ -172,14 +179,20 @@ impl World {
                 | Event::AddressLost
                 | Event::ClaimFailed
         );
+        let yields = matches!(before, State::Master { .. })
+            && matches!(after, State::Backup { .. })
+            && matches!(event, Event::Heard(heard) if heard.priority > 0);
+        let tells = |action: &Action| {
+            matches!(action, Action::Advertise { priority, .. } if *priority > 0)
+        };
+        if yields && !away && !actions.iter().any(tells) {
+            return Err("gave way without a word".to_owned());
+        }
         let says_so = actions
             .iter()
             .any(|action| matches!(action, Action::Advertise { priority: 0, .. }));
         let gives_up = matches!(before, State::Master { .. })
             && matches!(after, State::Init { .. } | State::Leaving { .. });
-        let away = actions
-            .iter()
-            .any(|action| matches!(action, Action::Report(change) if change.why == Why::Away));
         // After an absence somebody else may be master: then there is nothing to say.
         if gives_up && own_trouble && !says_so && !away {
             return Err("left without a word".to_owned());
@@ -229,7 +242,7 @@ impl World {
     fn feed_model(&mut self, node: usize, router: usize, event: Event) {
         let plan = self.plans[router];
         let base = self.nodes[node].base;
-        let (now, own) = (self.now, address(node));
+        let (now, own) = (self.now, address(node, 0));
         let down = |interval: u16| {
             let down = master_down(plan.version, base, Centiseconds(interval));
             Time::try_from(down.as_micros()).unwrap()
@@ -280,14 +293,21 @@ impl World {
             self.tell(node, router, "model", if master { "master" } else { "backup" }, "");
         }
         self.transitions += u64::from(was != master);
+        if master && !was {
+            self.became_master(node, router);
+            self.schedule(self.now + self.bound(router), Due::Alone { router });
+        } else if was && !master && matches!(event, Event::Heard(_)) {
+            // Without a word.
+            self.gave_way(router);
+        }
         let instance = &mut self.nodes[node].instances[router];
         instance.claimed = master;
         instance.held_until = if master { Time::MAX } else { 0 };
         if let Some(priority) = says {
-            self.send(node, router, priority);
+            self.send(node, router, 0, priority);
             if master && priority > 0 && self.nodes[node].link {
                 // With its vrrp_garp_master_refresh and garp_lower_prio_repeat on.
-                self.announced[router] = Some(node);
+                self.announced[router] = Some((node, self.now));
             }
         }
         self.arm(node, router);
@@ -296,15 +316,24 @@ impl World {
     /// Seconds after a master gave way.
     pub(super) fn check_told(&self, router: usize) -> Result<(), String> {
         let too_early = self.now < self.gave_way_at[router] + HEARD;
-        if self.disturbing || self.loss > 0 || too_early {
+        let cut = self.cut.iter().flatten().flatten().any(|&cut| cut);
+        if self.disturbing || self.loss > 0 || too_early || cut {
             return Ok(());
         }
-        let holds = |node: &usize| self.nodes[*node].instances[router].claimed;
+        let holds = |node: &usize| {
+            let node = &self.nodes[*node];
+            node.running && node.instances[router].claimed
+        };
         let masters: Vec<usize> = (0..self.nodes.len()).filter(holds).collect();
         match (&masters[..], self.announced[router]) {
-            ([master], Some(told)) if *master != told => Err(format!(
-                "router {router}: {master} is master, the neighbours look for it at {told}"
-            )),
+            // A winner that is a model announces when it advertises.
+            ([master], Some((told, at)))
+                if *master != told && self.now >= at + HEARD && self.is_warren(*master) =>
+            {
+                Err(format!(
+                    "router {router}: {master} is master, the neighbours look for it at {told}"
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -329,10 +358,10 @@ impl World {
                     priority(master)
                 ));
             }
-            if self.announced[router] != Some(master) {
+            let told = self.announced[router].map(|(node, _)| node);
+            if told != Some(master) {
                 return Err(format!(
-                    "router {router}: {master} is master, {:?} was announced last",
-                    self.announced[router]
+                    "router {router}: {master} is master, {told:?} was announced last"
                 ));
             }
         }
