@@ -9,6 +9,7 @@ use crate::proxy::account::Cause;
 
 pub mod collect;
 pub mod csv;
+pub mod form;
 pub mod history;
 pub mod info;
 pub mod servers_state;

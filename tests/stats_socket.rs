@@ -96,6 +96,54 @@ fn compare_stat(ours: &str, theirs: &str) {
     }
 }
 
+/// The typed lines without their values, and without the columns of HAProxy's modules.
+fn typed_keys(answer: &str) -> Vec<String> {
+    let lines = answer.lines().filter(|line| !line.is_empty());
+    let position = |line: &str| line.split('.').nth(3).unwrap().parse::<usize>().unwrap();
+    lines
+        .filter(|line| position(line) < COLUMNS.len())
+        .map(|line| line.splitn(4, ':').take(3).collect::<Vec<_>>().join(":"))
+        .collect()
+}
+
+#[test]
+fn show_stat_typed_and_as_json_has_haproxys_fields_tags_and_types() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    let warren = Balancer::warren(&servers);
+    let ask = "show stat typed\n";
+    assert_eq!(typed_keys(&warren.ask(ask)), typed_keys(&haproxy.ask(ask)));
+    // What HAProxy says of each value; where it belongs is in the row.
+    let described = warren.ask("show stat typed desc\n");
+    let lines = described.lines().filter(|line| !line.is_empty());
+    lines.for_each(|line| assert!(line.ends_with('"'), "{line}"));
+
+    let ask = "show stat -1 7 -1 json\n";
+    let items = |answer: String| -> Vec<serde_json::Value> {
+        let rows: Vec<Vec<serde_json::Value>> = serde_json::from_str(&answer).unwrap();
+        let mut items: Vec<_> = rows.into_iter().flatten().collect();
+        items.retain(|item| item["field"]["pos"].as_u64().unwrap() < COLUMNS.len() as u64);
+        for item in &mut items {
+            let kind = if item["value"]["value"].is_string() {
+                "text"
+            } else {
+                "number"
+            };
+            item["value"]["value"] = kind.into();
+        }
+        items
+    };
+    assert_eq!(items(warren.ask(ask)), items(haproxy.ask(ask)));
+    // In the same order of members, for whoever reads it with a pattern.
+    let first = |answer: String| answer.split("\"value\":").next().unwrap().to_owned();
+    assert_eq!(first(warren.ask(ask)), first(haproxy.ask(ask)));
+    for nothing in ["show stat -1 8 -1 json\n", "show stat -1 8 -1 typed\n"] {
+        assert_eq!(warren.ask(nothing), haproxy.ask(nothing));
+    }
+}
+
 /// Columns that are empty in the same rows and otherwise differ: HAProxy's limit of a pool is a
 /// tenth of those of its frontends; it takes servers for up before their first check, so that one
 /// that never was up has gone down; it guesses how many connections it could reuse; its words
@@ -149,6 +197,40 @@ fn show_info_has_haproxys_keys_in_its_order() {
     let ours = Balancer::warren(&servers).ask("show info\n");
     assert_eq!(keys(&ours), expected);
     assert!(ours.contains("\nMaxconn: 300\n"), "{ours}");
+}
+
+#[test]
+fn show_info_typed_and_as_json_has_haproxys_fields_tags_and_types() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    let warren = Balancer::warren(&servers);
+    for request in ["show info typed\n", "show info float typed\n"] {
+        let keys = |answer: String| -> Vec<String> {
+            let lines = answer.lines().filter(|line| !line.is_empty());
+            lines
+                .map(|line| line.splitn(4, ':').take(3).collect::<Vec<_>>().join(":"))
+                .collect()
+        };
+        let mut ours = keys(warren.ask(request));
+        // The intended differences.
+        ours.retain(|key| !key.contains(".description.") && !key.contains(".Product"));
+        assert_eq!(ours, keys(haproxy.ask(request)));
+    }
+    let items = |answer: String| -> Vec<serde_json::Value> {
+        let mut items: Vec<serde_json::Value> = serde_json::from_str(&answer).unwrap();
+        items.retain(|item| {
+            let position = item["field"]["pos"].as_u64().unwrap();
+            position != 51 && position < 72
+        });
+        for item in &mut items {
+            item["value"]["value"] = item["value"]["value"].is_string().into();
+        }
+        items
+    };
+    let ask = "show info json\n";
+    assert_eq!(items(warren.ask(ask)), items(haproxy.ask(ask)));
 }
 
 #[test]

@@ -36,6 +36,7 @@ const PURE: &[&str] = &[
     "proxy/account.rs",
     "proxy/proxy_protocol.rs",
     "stats/csv.rs",
+    "stats/form.rs",
     "stats/history.rs",
     "stats/info.rs",
     "stats/servers_state.rs",

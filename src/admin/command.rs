@@ -1,5 +1,6 @@
 //! *pure* The commands of the stats socket.
 
+use crate::stats::form::Style;
 use crate::stats::snapshot::Snapshot;
 use crate::stats::{csv, info, servers_state};
 
@@ -27,12 +28,7 @@ impl Reply {
 pub fn answer(words: &[String], snapshot: impl FnOnce() -> Snapshot) -> Reply {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["show", "info", rest @ ..] => {
-            if let Some(refusal) = refuse_format(rest) {
-                return refusal;
-            }
-            Reply::Text(info::render(&snapshot()))
-        }
+        ["show", "info", rest @ ..] => Reply::Text(info::render(&snapshot(), Style::of(rest))),
         ["show", "stat", rest @ ..] => show_stat(rest, &snapshot()),
         ["show", "servers", "state", rest @ ..] => {
             match servers_state::render(&snapshot(), rest.first().copied()) {
@@ -54,20 +50,9 @@ pub fn answer(words: &[String], snapshot: impl FnOnce() -> Snapshot) -> Reply {
     }
 }
 
-/// A program that asks for another format could not read the plain one.
-fn refuse_format(words: &[&str]) -> Option<Reply> {
-    words
-        .iter()
-        .find(|word| matches!(**word, "json" | "typed"))
-        .map(|word| Reply::line(&format!("The {word} format is not supported.")))
-}
-
-/// `show stat [domain proxy] [{iid|name} type sid] [up] [no-maint]`. Fewer than three words of a
-/// filter are no filter, and what is not a number counts as 0, as with HAProxy.
+/// `show stat [domain proxy] [{iid|name} type sid] [typed|json|desc|up|no-maint]*`. Fewer than
+/// three words of a filter are no filter, and what is not a number counts as 0, as with HAProxy.
 fn show_stat(mut words: &[&str], snapshot: &Snapshot) -> Reply {
-    if let Some(refusal) = refuse_format(words) {
-        return refusal;
-    }
     if let ["domain", domain, rest @ ..] = words {
         if *domain != "proxy" {
             return Reply::line("Invalid statistics domain.");
@@ -90,7 +75,7 @@ fn show_stat(mut words: &[&str], snapshot: &Snapshot) -> Reply {
     }
     filter.up = words.contains(&"up");
     filter.no_maint = words.contains(&"no-maint");
-    Reply::Text(csv::render(snapshot, &filter))
+    Reply::Text(csv::render(snapshot, &filter, Style::of(words)))
 }
 
 fn iid_of(name: &str, snapshot: &Snapshot) -> Option<i64> {

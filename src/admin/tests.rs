@@ -123,10 +123,7 @@ fn one_line_is_answered_and_the_connection_closed() {
                 b"show stat domain dns\n",
                 "Invalid statistics domain.\n\n".to_owned(),
             ),
-            (
-                b"show info typed\n",
-                "The typed format is not supported.\n\n".to_owned(),
-            ),
+            (b"show stat -1 8 -1 json\n", "[]\n\n".to_owned()),
         ];
         for (request, expected) in cases {
             let request_text = String::from_utf8_lossy(request);

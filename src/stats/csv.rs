@@ -1,13 +1,16 @@
-//! *pure* `show stat`: HAProxy 2.6's CSV. A listener is a FRONTEND, a pool a BACKEND.
+//! *pure* `show stat`: HAProxy 2.6's CSV, and the same numbers typed and as JSON. A listener is a
+//! FRONTEND, a pool a BACKEND.
 //!
 //! The columns that HAProxy leaves empty for a kind of row are empty here, those it prints as 0
 //! are 0. Where warren has no such thing the value is the 0 of an HAProxy that does not use it.
 
+use super::form::{Form, Style};
 use super::snapshot::{AverageTimes, ListenerSnapshot, PoolSnapshot, ServerStatus, Snapshot};
 use super::totals::ServerTotals;
 use super::words::check_word;
 use crate::pool::server::{Admin, State};
 
+mod meaning;
 mod row;
 
 pub use row::COLUMNS;
@@ -56,31 +59,53 @@ fn matches(wanted: i64, number: usize) -> bool {
 
 /// The whole answer.
 #[must_use]
-pub fn render(snapshot: &Snapshot, filter: &Filter) -> String {
-    let mut text = format!("# {},-,\n", COLUMNS.join(","));
+pub fn render(snapshot: &Snapshot, filter: &Filter, style: Style) -> String {
+    let mut text = match style.form {
+        Form::Plain => format!("# {},-,\n", COLUMNS.join(",")),
+        Form::Typed | Form::Json => String::new(),
+    };
+    let mut separator = '[';
+    for row in rows(snapshot, filter) {
+        if style.form == Form::Json {
+            text.push(separator);
+            separator = ',';
+        }
+        row.finish(&mut text, style);
+    }
+    match (style.form, separator) {
+        (Form::Plain | Form::Typed, _) => {}
+        (Form::Json, '[') => text.push_str("[]\n"),
+        (Form::Json, _) => text.push_str("]\n"),
+    }
+    text
+}
+
+/// The wanted rows: the listeners, then each pool after its servers.
+fn rows(snapshot: &Snapshot, filter: &Filter) -> Vec<Row> {
+    let mut rows = Vec::new();
     for (index, listener) in snapshot.listeners.iter().enumerate() {
         let iid = snapshot.listener_iid(index);
         if filter.wants(iid, 1) {
-            frontend(listener, iid, snapshot.stopping).finish(&mut text);
+            rows.push(frontend(listener, iid, snapshot.stopping));
         }
     }
     for (index, pool) in snapshot.pools.iter().enumerate() {
         let iid = snapshot.pool_iid(index);
         for (position, server) in pool.servers.iter().enumerate() {
             if filter.wants(iid, 4) && !filter.hides(server, position + 1) {
-                server_row(pool, server, iid, position + 1).finish(&mut text);
+                rows.push(server_row(pool, server, iid, position + 1));
             }
         }
         if filter.wants(iid, 2) {
-            backend(pool, iid, filter).finish(&mut text);
+            rows.push(backend(pool, iid, filter));
         }
     }
-    text
+    rows
 }
 
 fn frontend(listener: &ListenerSnapshot, iid: usize, stopping: bool) -> Row {
     let totals = &listener.totals;
-    let mut row = Row::new();
+    let mut row = Row::new('F');
     put!(
         row,
         "pxname" = &listener.name,
@@ -154,7 +179,7 @@ fn traffic(
 
 fn server_row(pool: &PoolSnapshot, server: &ServerStatus, iid: usize, sid: usize) -> Row {
     let totals = &server.totals;
-    let mut row = Row::new();
+    let mut row = Row::new('S');
     traffic(&mut row, totals, &server.averages, server.last_session_ms);
     put!(
         row,
@@ -276,7 +301,7 @@ fn backend(pool: &PoolSnapshot, iid: usize, filter: &Filter) -> Row {
     let weight: u32 = in_use
         .map(|server| u32::from(server.effective_weight))
         .sum();
-    let mut row = Row::new();
+    let mut row = Row::new('B');
     traffic(&mut row, &sums, &pool.averages, pool.last_session_ms);
     put!(
         row,

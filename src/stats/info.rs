@@ -7,20 +7,42 @@
 
 use std::fmt::{Display, Write as _};
 
+use super::form::{Form, Meaning, Style, one_line};
 use super::snapshot::{Identity, Snapshot};
+
+mod fields;
+
+use fields::FIELDS;
 
 /// Release date of this version, as HAProxy writes it.
 const RELEASE_DATE: &str = "2026/11/25";
 
+/// Values that have fractions when somebody wants them.
+const FLOATS: [&str; 10] = [
+    "Uptime_sec",
+    "ConnRate",
+    "SessRate",
+    "SslRate",
+    "SslFrontendKeyRate",
+    "SslFrontendSessionReuse_pct",
+    "SslBackendKeyRate",
+    "CompressBpsIn",
+    "CompressBpsOut",
+    "Start_time_sec",
+];
+
 /// The whole answer, each line ended, no empty line.
 #[must_use]
-pub fn render(snapshot: &Snapshot) -> String {
-    let mut lines = Lines(String::new());
+pub fn render(snapshot: &Snapshot, style: Style) -> String {
+    let mut lines = Lines {
+        float: style.float,
+        values: Vec::new(),
+    };
     product(&mut lines, snapshot);
     connections(&mut lines, snapshot);
     lines.zeros(UNUSED);
     rest(&mut lines, snapshot);
-    lines.0
+    lines.written(style)
 }
 
 /// `Name` and `Version` of an answer, also used by `show version`.
@@ -49,19 +71,77 @@ const UNUSED: &[&str] = &[
     "CompressBpsRateLim",
 ];
 
-struct Lines(String);
+struct Lines {
+    float: bool,
+    values: Vec<(&'static str, String)>,
+}
 
 impl Lines {
-    fn put(&mut self, key: &str, value: impl Display) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "{key}: {value}");
+    fn put(&mut self, key: &'static str, value: impl Display) {
+        self.values.push((key, value.to_string()));
     }
 
-    fn zeros(&mut self, keys: &[&str]) {
+    /// A time, with its fraction only if that is wanted.
+    fn put_seconds(&mut self, key: &'static str, milliseconds: u64) {
+        let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
+        if self.float && rest > 0 {
+            let digits = format!("{seconds}.{rest:03}");
+            self.put(key, digits.trim_end_matches('0'));
+        } else {
+            self.put(key, seconds);
+        }
+    }
+
+    fn zeros(&mut self, keys: &[&'static str]) {
         for key in keys {
             self.put(key, 0);
         }
     }
+
+    fn written(self, style: Style) -> String {
+        let mut text = String::new();
+        let mut separator = '[';
+        for (key, value) in &self.values {
+            let Some((position, meaning)) = field(key, style.float) else {
+                continue;
+            };
+            match style.form {
+                // Writing to a String cannot fail.
+                Form::Plain => _ = write!(text, "{key}: {}", one_line(value)),
+                Form::Typed => meaning.typed(&mut text, position, value),
+                Form::Json => {
+                    text.push(separator);
+                    text.push('{');
+                    meaning.json(&mut text, position, value);
+                    text.push('}');
+                    separator = ',';
+                    continue;
+                }
+            }
+            if style.described {
+                meaning.describe(&mut text);
+            }
+            text.push('\n');
+        }
+        if style.form == Form::Json {
+            text.push_str("]\n");
+        }
+        text
+    }
+}
+
+/// The position of a field, and its meaning.
+fn field(key: &str, float: bool) -> Option<(usize, Meaning)> {
+    let position = FIELDS.iter().position(|meaning| meaning.name == key)?;
+    let mut meaning = FIELDS[position];
+    if float && FLOATS.contains(&key) {
+        meaning.kind = "flt";
+        // HAProxy has a rate for what else is a gauge.
+        if meaning.tags == "MGP" {
+            meaning.tags = "MRP";
+        }
+    }
+    Some((position, meaning))
 }
 
 fn product(lines: &mut Lines, snapshot: &Snapshot) {
@@ -80,7 +160,7 @@ fn product(lines: &mut Lines, snapshot: &Snapshot) {
     lines.put("Pid", snapshot.pid);
     let seconds = snapshot.uptime_ms / 1000;
     lines.put("Uptime", uptime(seconds));
-    lines.put("Uptime_sec", seconds);
+    lines.put_seconds("Uptime_sec", snapshot.uptime_ms);
     lines.zeros(&["Memmax_MB", "PoolAlloc_MB", "PoolUsed_MB", "PoolFailed"]);
 }
 

@@ -2,6 +2,7 @@
 
 use super::csv::{self, COLUMNS, Filter};
 use super::example::{assert_expected, snapshot};
+use super::form::Style;
 use super::snapshot::Identity;
 use super::{Sliding, WorkerCounters, info, servers_state};
 use crate::pool::server::State;
@@ -14,12 +15,77 @@ fn field<'a>(row: &'a str, column: &str) -> &'a str {
 
 #[test]
 fn show_stat_is_as_stored() {
-    assert_expected("stat.csv", &csv::render(&snapshot(), &Filter::ALL));
+    assert_expected(
+        "stat.csv",
+        &csv::render(&snapshot(), &Filter::ALL, Style::default()),
+    );
 }
 
 #[test]
 fn show_info_is_as_stored() {
-    assert_expected("info.txt", &info::render(&snapshot()));
+    assert_expected("info.txt", &info::render(&snapshot(), Style::default()));
+}
+
+const OTHER_FORMS: [(&str, &[&str]); 2] = [("typed", &["typed", "desc"]), ("json", &["json"])];
+
+#[test]
+fn show_stat_has_the_same_values_in_every_form() {
+    for (name, words) in OTHER_FORMS {
+        // One listener, one server and one pool.
+        let mut snapshot = snapshot();
+        snapshot.listeners.truncate(1);
+        snapshot.pools.truncate(1);
+        snapshot.pools[0].servers.drain(3..);
+        snapshot.pools[0].servers.drain(..2);
+        let text = csv::render(&snapshot, &Filter::ALL, Style::of(words));
+        assert_expected(&format!("stat.{name}"), &text);
+    }
+    // Nothing that is printed is without a meaning.
+    let plain = csv::render(&snapshot(), &Filter::ALL, Style::default());
+    let typed = csv::render(&snapshot(), &Filter::ALL, Style::of(&["typed"]));
+    for name in COLUMNS {
+        let mut rows = plain.lines().skip(1).filter(|row| !row.contains('"'));
+        let filled = rows.any(|row| !field(row, name).is_empty());
+        assert!(!filled || typed.contains(&format!(".{name}.1:")), "{name}");
+    }
+}
+
+#[test]
+fn show_info_has_the_same_values_in_every_form() {
+    for (name, words) in OTHER_FORMS {
+        assert_expected(
+            &format!("info.{name}"),
+            &info::render(&snapshot(), Style::of(words)),
+        );
+    }
+    let mut snapshot = snapshot();
+    snapshot.uptime_ms = 12_340;
+    let text = info::render(&snapshot, Style::of(&["json", "float", "typed"]));
+    for line in ["8.Uptime_sec.1:MDP:flt:12.34", "26.ConnRate.1:MRP:flt:12"] {
+        assert!(text.lines().any(|other| other == line), "{text}");
+    }
+    let keys = info::render(&snapshot, Style::default()).lines().count();
+    assert_eq!(text.lines().count(), keys);
+}
+
+#[test]
+fn every_json_form_is_json_with_numbers_as_numbers() {
+    let parse = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    let mut hostile = snapshot();
+    hostile.pools[0].servers[0].check.as_mut().unwrap().detail = "a \"quoted\"\nline".to_owned();
+    let stat = parse(csv::render(&hostile, &Filter::ALL, Style::of(&["json"])));
+    assert_eq!(stat.as_array().unwrap().len(), 14);
+    let values = stat[2].as_array().unwrap().iter();
+    let by_name = |name: &str| {
+        values
+            .clone()
+            .find(|one| one["field"]["name"] == name)
+            .unwrap()
+    };
+    assert_eq!(by_name("last_chk")["value"]["value"], "a \"quoted\"\nline");
+    assert_eq!(by_name("scur")["value"]["value"], 563);
+    let info = parse(info::render(&hostile, Style::of(&["json"])));
+    assert_eq!(info[3]["value"]["value"], 2);
 }
 
 #[test]
@@ -39,7 +105,7 @@ fn show_servers_state_of_one_pool_leaves_the_others_out() {
 #[test]
 fn a_filter_chooses_proxy_kind_and_server() {
     let names = |filter: Filter| {
-        let text = csv::render(&snapshot(), &filter);
+        let text = csv::render(&snapshot(), &filter, Style::default());
         let rows = text.lines().skip(1);
         rows.map(|row| format!("{}/{}", field(row, "pxname"), field(row, "svname")))
             .collect::<Vec<_>>()
@@ -117,7 +183,7 @@ fn a_pool_on_its_backup_servers_is_up_with_their_weight() {
             types: 2,
             ..Filter::ALL
         };
-        csv::render(snapshot, &filter)
+        csv::render(snapshot, &filter, Style::default())
             .lines()
             .nth(1)
             .unwrap()
@@ -140,7 +206,7 @@ fn show_info_under_our_own_name_and_with_a_hostile_node_name() {
     let mut snapshot = snapshot();
     snapshot.identity = Identity::Warren;
     snapshot.node = "a: b\nPid: 1".to_owned();
-    let text = info::render(&snapshot);
+    let text = info::render(&snapshot, Style::default());
     assert!(text.starts_with("Name: warren\nVersion: 0.1.0\n"), "{text}");
     assert!(text.contains("\nnode: a__b_Pid__1\n"), "{text}");
     for line in text.lines() {

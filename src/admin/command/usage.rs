@@ -19,7 +19,7 @@ const COMMANDS: [Command; 6] = [
     },
     Command {
         words: &["show", "info"],
-        usage: "show info",
+        usage: "show info [desc|json|typed|float]*",
         about: "report information about the running process",
     },
     Command {
@@ -29,7 +29,7 @@ const COMMANDS: [Command; 6] = [
     },
     Command {
         words: &["show", "stat"],
-        usage: "show stat [no-maint|up]*",
+        usage: "show stat [desc|json|no-maint|typed|up]*",
         about: "report counters for each proxy and server",
     },
     Command {

@@ -2,6 +2,9 @@
 
 use std::fmt::{Display, Write as _};
 
+use super::meaning::meaning;
+use crate::stats::form::{Form, Meaning, Style, one_line};
+
 /// The static columns, in the order that has not changed since HAProxy 2.6.
 pub const COLUMNS: [&str; 103] = [
     "pxname",
@@ -152,31 +155,92 @@ macro_rules! zero {
 pub(super) use zero;
 
 /// One row, empty but for the columns that were set.
-pub(super) struct Row([String; COLUMNS.len()]);
+pub(super) struct Row {
+    /// `F`, `B` or `S`.
+    letter: char,
+    values: [Option<String>; COLUMNS.len()],
+}
 
 impl Row {
-    pub(super) fn new() -> Self {
-        Self(std::array::from_fn(|_| String::new()))
+    pub(super) fn new(letter: char) -> Self {
+        Self {
+            letter,
+            values: std::array::from_fn(|_| None),
+        }
     }
 
     pub(super) fn set(&mut self, column: usize, value: impl Display) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.0[column], "{value}");
+        self.values[column] = Some(value.to_string());
     }
 
-    pub(super) fn finish(self, text: &mut String) {
-        for value in &self.0 {
-            text.push_str(&quoted(value));
+    /// Writes the row in the wanted form.
+    pub(super) fn finish(self, text: &mut String, style: Style) {
+        match style.form {
+            Form::Plain => self.csv(text),
+            Form::Typed => self.typed(text, style.described),
+            Form::Json => self.json(text),
+        }
+    }
+
+    fn csv(&self, text: &mut String) {
+        for value in &self.values {
+            text.push_str(&quoted(value.as_deref().unwrap_or_default()));
             text.push(',');
         }
         text.push_str("-,\n");
     }
+
+    /// The columns that were set: position, meaning, value.
+    fn filled(&self) -> impl Iterator<Item = (usize, Meaning, &str)> {
+        let names = COLUMNS.iter().zip(&self.values).enumerate();
+        names.filter_map(|(position, (name, value))| {
+            let meaning = meaning(name, self.letter == 'B')?;
+            Some((position, meaning, value.as_deref()?))
+        })
+    }
+
+    fn number(&self, column: usize) -> &str {
+        self.values[column].as_deref().unwrap_or("0")
+    }
+
+    fn typed(&self, text: &mut String, described: bool) {
+        let (iid, sid) = (self.number(column("iid")), self.number(column("sid")));
+        for (position, meaning, value) in self.filled() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{}.{iid}.{sid}.", self.letter);
+            meaning.typed(text, position, value);
+            if described {
+                meaning.describe(text);
+            }
+            text.push('\n');
+        }
+    }
+
+    fn json(&self, text: &mut String) {
+        let kind = match self.letter {
+            'F' => "Frontend",
+            'B' => "Backend",
+            _ => "Server",
+        };
+        let (iid, sid) = (self.number(column("iid")), self.number(column("sid")));
+        let mut separator = '[';
+        for (position, meaning, value) in self.filled() {
+            text.push(separator);
+            separator = ',';
+            let _ = write!(
+                text,
+                "{{\"objType\":\"{kind}\",\"proxyId\":{iid},\"id\":{sid},"
+            );
+            meaning.json(text, position, value);
+            text.push('}');
+        }
+        text.push(']');
+    }
 }
 
 /// A value as HAProxy writes it: in quotes only when it holds a comma or a quote, which is doubled.
-/// A line break would end the row; it becomes a space.
 fn quoted(value: &str) -> String {
-    let value = value.replace(['\n', '\r'], " ");
+    let value = one_line(value);
     if value.contains([',', '"']) {
         format!("\"{}\"", value.replace('"', "\"\""))
     } else {
