@@ -209,8 +209,12 @@ fn build(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<Built, Sta
     let counters = || WorkerCounters::new(config.listeners.len(), servers, config.pools.len());
     let registry = Registry {
         workers: (0..workers).map(|_| Arc::new(counters())).collect(),
-        listeners: config.listeners.iter().map(|_| Gauge::default()).collect(),
-        connections: Gauge::default(),
+        listeners: config
+            .listeners
+            .iter()
+            .map(|listener| Gauge::limited(listener.max_connections))
+            .collect(),
+        connections: Gauge::limited(max_connections),
         max_connections,
         max_pipes: u32::try_from(workers * pipes_per_worker).unwrap_or(u32::MAX),
         descriptors,

@@ -60,6 +60,8 @@ pub struct Server {
     /// Counts the times at which open connections of this server had to be reset. A connection
     /// remembers the value at its lease and ends when it has moved on.
     pub epoch: AtomicU32,
+    /// As `epoch`: the times at which an operator had its open connections ended.
+    ended: AtomicU32,
 }
 
 /// Who asks for a server.
@@ -95,11 +97,13 @@ pub struct Lease {
 
 impl Lease {
     fn new(pool: Arc<Pool>, grant: Grant) -> Self {
+        let ended = pool.servers[grant.server].ended.load(Ordering::Relaxed);
         Self {
             seat: Seat {
                 pool,
                 index: grant.server,
                 epoch: grant.epoch,
+                ended,
             },
             address: grant.address,
         }
@@ -118,6 +122,7 @@ pub struct Seat {
     pool: Arc<Pool>,
     index: usize,
     epoch: u32,
+    ended: u32,
 }
 
 impl Seat {
@@ -131,6 +136,12 @@ impl Seat {
     #[must_use]
     pub fn is_revoked(&self) -> bool {
         self.server().epoch.load(Ordering::Relaxed) != self.epoch
+    }
+
+    /// Whether an operator has ended the connections of the server since.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.server().ended.load(Ordering::Relaxed) != self.ended
     }
 }
 
@@ -168,6 +179,7 @@ impl Pool {
                 config: server.clone(),
                 averages: Averages::default(),
                 epoch: AtomicU32::new(0),
+                ended: AtomicU32::new(0),
             })
             .collect();
         Arc::new(Self {
@@ -228,6 +240,22 @@ impl Pool {
         now: Instant,
     ) -> Option<StateChange> {
         self.with(|table| table.set_admin(server, admin, reason, now))
+    }
+
+    /// Sets the weight, 0 to 256; 0 takes no new connections. With `balance = "source"`, whose
+    /// table follows from the file, a weight above the configured one counts as that.
+    pub fn set_weight(&self, server: usize, weight: u16, now: Instant) {
+        self.with(|table| table.set_weight(server, weight, now));
+    }
+
+    /// Sets the most open connections of the server; 0: no limit. Those above it stay.
+    pub fn set_limit(&self, server: usize, limit: u32, now: Instant) {
+        self.with(|table| table.set_limit(server, limit, now));
+    }
+
+    /// Has the open connections of the server ended, once their workers look.
+    pub fn end_connections(&self, server: usize) {
+        self.servers[server].ended.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sets the address that a name resolved to; leases that are out keep the old one. `None`,

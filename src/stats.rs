@@ -39,17 +39,40 @@ impl Counter {
     }
 }
 
-/// A level that goes up and down in several threads, with its highest value.
+/// A level that goes up and down in several threads, with its highest value and its limit.
 #[derive(Debug, Default)]
 pub struct Gauge {
     now: AtomicU32,
     max: AtomicU32,
+    /// 0: none.
+    limit: AtomicU32,
 }
 
 impl Gauge {
-    /// One more, unless the level has reached `limit` (0: no limit); says whether. It counts as a
-    /// highest value only once [`Gauge::mark`] is called.
-    pub fn up_to(&self, limit: u32) -> bool {
+    /// A level of 0 that goes up to `limit`; 0: no limit.
+    #[must_use]
+    pub fn limited(limit: u32) -> Self {
+        Self {
+            limit: AtomicU32::new(limit),
+            ..Self::default()
+        }
+    }
+
+    /// The limit; 0: none.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Sets the limit; 0: none. A level above it stays until it goes down by itself.
+    pub fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// One more, unless the level has reached its limit; says whether. It counts as a highest value
+    /// only once [`Gauge::mark`] is called.
+    pub fn up(&self) -> bool {
+        let limit = self.limit();
         let one_more = |now: u32| (limit == 0 || now < limit).then_some(now + 1);
         self.now
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
@@ -303,7 +326,7 @@ pub struct Registry {
     pub listeners: Box<[Gauge]>,
     /// Open connections in all.
     pub connections: Gauge,
-    /// The limit on [`Registry::connections`] that the descriptor budget gave.
+    /// What the limit of [`Registry::connections`] was made: it can be set lower and back.
     pub max_connections: u32,
     /// Splice pipes that all workers together may hold.
     pub max_pipes: u32,

@@ -51,7 +51,7 @@ fn registry() -> Arc<Registry> {
         pools: vec![],
         workers: vec![Arc::new(WorkerCounters::new(1, 0, 0))],
         listeners: Box::new([Gauge::default()]),
-        connections: Gauge::default(),
+        connections: Gauge::limited(1000),
         max_connections: 1000,
         max_pipes: 48,
         descriptors: 2048,

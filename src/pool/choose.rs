@@ -43,6 +43,8 @@ pub(super) struct Load {
     pub(super) share: u32,
     /// Weight, times [`SHARES_PER_WEIGHT`].
     pub(super) full_share: u32,
+    /// What `full_share` is by the file; the table of *source* was made from it.
+    pub(super) filed_share: u32,
     /// Up, ready, with weight and address.
     pub(super) usable: bool,
     tier: u8,
@@ -68,6 +70,7 @@ impl Load {
             full_limit: limit,
             share,
             full_share: share,
+            filed_share: share,
             usable: false,
             tier: u8::from(server.backup),
             pass: 0,
@@ -185,7 +188,7 @@ impl Tier {
             Index::Ordered(tree) => tree.min(),
             Index::Drawn(tree) => less_loaded_of_two(tree, loads, wish.draw),
             Index::Hashed(tree, table) => {
-                table.find(tree, |place| loads[place].full_share, wish.client)
+                table.find(tree, |place| loads[place].filed_share, wish.client)
             }
         }
     }

@@ -99,6 +99,8 @@ pub struct ServerSnapshot {
     pub open: u32,
     /// Most open connections so far.
     pub open_max: u32,
+    /// Most open connections allowed outside of slow start, configured or set; 0: no limit.
+    pub limit: u32,
     /// Leases handed out so far.
     pub leased_total: u64,
     /// Configured or set weight.

@@ -236,6 +236,10 @@ fn copy(load: &Load, target: &Target, record: &Record, now: Instant) -> ServerSn
         since: record.since,
         open: load.open,
         open_max: load.open_max,
+        limit: match load.full_limit {
+            u32::MAX => 0,
+            limit => limit,
+        },
         leased_total: load.opened,
         weight: weight(load.full_share),
         effective_weight: weight(load.share),

@@ -96,6 +96,8 @@ pub enum Cause {
     ServerDown,
     /// The client had connected to a virtual address that this node gave up.
     AddressReleased,
+    /// An operator ended it over the stats socket.
+    EndedByOperator,
     /// The process stopped: drain timeout, or a second TERM.
     Stopped,
     /// A system call failed in a way that has no name of its own.
@@ -104,7 +106,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ClientClosed,
         Self::ServerClosed,
         Self::ClientReset,
@@ -125,6 +127,7 @@ impl Cause {
         Self::IdleTimeout,
         Self::ServerDown,
         Self::AddressReleased,
+        Self::EndedByOperator,
         Self::Stopped,
         Self::InternalError,
     ];
@@ -153,6 +156,7 @@ impl Cause {
             Self::IdleTimeout => "idle-timeout",
             Self::ServerDown => "server-down",
             Self::AddressReleased => "address-released",
+            Self::EndedByOperator => "ended-by-operator",
             Self::Stopped => "stopped",
             Self::InternalError => "internal-error",
         }
@@ -180,6 +184,7 @@ impl Cause {
             | Self::IdleTimeout
             | Self::ServerDown
             | Self::AddressReleased
+            | Self::EndedByOperator
             | Self::Stopped
             | Self::InternalError => By::Us,
         }
@@ -219,7 +224,7 @@ impl Ending {
             Cause::ConnectFailed => "RC",
             Cause::IdleTimeout => "cD",
             Cause::ServerDown => "DD",
-            Cause::AddressReleased | Cause::Stopped => "KD",
+            Cause::AddressReleased | Cause::EndedByOperator | Cause::Stopped => "KD",
             Cause::InternalError => "ID",
         }
     }

@@ -547,8 +547,13 @@ impl Connection {
             Order::EndReleased => Some(Cause::AddressReleased),
             Order::EndStopped => Some(Cause::Stopped),
             Order::Look => {
-                if self.seat.borrow().as_ref().is_some_and(Seat::is_revoked) {
-                    return Some(Cause::ServerDown);
+                if let Some(seat) = &*self.seat.borrow() {
+                    if seat.is_revoked() {
+                        return Some(Cause::ServerDown);
+                    }
+                    if seat.is_ended() {
+                        return Some(Cause::EndedByOperator);
+                    }
                 }
                 if let Some(server) = server
                     && !self.guarded.replace(true)

@@ -62,11 +62,10 @@ impl Limits {
         let registry = &self.registry;
         // The listener's own first: a full listener never holds a common slot that another one
         // could have, not even for a moment in which that one looks and goes to sleep.
-        let limit = registry.config.listeners[listener].max_connections;
-        if !registry.listeners[listener].up_to(limit) {
+        if !registry.listeners[listener].up() {
             return None;
         }
-        if !registry.connections.up_to(registry.max_connections) {
+        if !registry.connections.up() {
             // Whoever saw this one taken waits for the same common slot as we do.
             registry.listeners[listener].down();
             return None;
@@ -75,6 +74,11 @@ impl Limits {
             limits: Arc::clone(self),
             listener,
         })
+    }
+
+    /// Makes everybody who waits for a slot look again: a limit was changed.
+    pub(super) fn reconsider(&self) {
+        self.freed.notify_waiters();
     }
 
     /// Waits until [`Limits::take`] is worth another try.
@@ -177,8 +181,8 @@ mod tests {
             config: Arc::new(config),
             pools: vec![],
             workers: vec![],
-            listeners: Box::new([Gauge::default(), Gauge::default()]),
-            connections: Gauge::default(),
+            listeners: Box::new([Gauge::limited(1), Gauge::default()]),
+            connections: Gauge::limited(2),
             max_connections: 2,
             max_pipes: 0,
             descriptors: 0,
@@ -210,6 +214,25 @@ mod tests {
             );
         });
         assert_eq!(limits.registry.connections.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_in_when_a_limit_is_raised() {
+        let limits = limits();
+        let _full = limits.take(0).unwrap();
+        let waiting = limits.freed(0);
+        tokio::pin!(waiting);
+        let soon = Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, &mut waiting).await.is_err());
+        limits.registry.listeners[0].set_limit(2);
+        limits.reconsider();
+        waiting.await;
+        let _second = limits.take(0).unwrap();
+        // A lower one takes nothing away, and a lower common one counts as well.
+        limits.registry.listeners[0].set_limit(0);
+        limits.registry.connections.set_limit(1);
+        assert!(limits.take(0).is_none() && limits.take(1).is_none());
+        assert_eq!(limits.registry.connections.get(), 2);
     }
 
     #[test]

@@ -74,6 +74,7 @@ pub struct Shared {
 }
 
 /// The limits that all workers keep together.
+#[derive(Clone)]
 pub struct CommonLimits(Arc<Limits>);
 
 impl CommonLimits {
@@ -81,6 +82,12 @@ impl CommonLimits {
     #[must_use]
     pub fn new(registry: &Arc<Registry>) -> Self {
         Self(Arc::new(Limits::new(Arc::clone(registry))))
+    }
+
+    /// To be called when a limit of the registry's gauges was raised: whoever waits for a slot
+    /// looks again.
+    pub fn reconsider(&self) {
+        self.0.reconsider();
     }
 }
 
@@ -117,7 +124,7 @@ pub fn start(
     sockets: Vec<(usize, StdListener)>,
     pipes: usize,
 ) -> io::Result<JoinHandle<()>> {
-    let limits = CommonLimits(Arc::clone(&limits.0));
+    let limits = limits.clone();
     let runtime = Builder::new_current_thread;
     std::thread::Builder::new()
         .name(format!("worker-{index}"))

@@ -96,8 +96,9 @@ impl Registry {
             connections: Level {
                 now: self.connections.get(),
                 max: self.connections.max(),
-                limit: self.max_connections,
+                limit: self.connections.limit(),
             },
+            hard_limit: self.max_connections,
             accept_rate: history.accepted.rate,
             session_rate: history.sessions.rate,
             bytes_out_rate: history.bytes_out.rate,
@@ -185,10 +186,11 @@ impl Registry {
     }
 
     /// The most connections that a listener can hold.
-    fn listener_limit(&self, listener: &config::Listener) -> u32 {
-        match listener.max_connections {
-            0 => self.max_connections,
-            own => own.min(self.max_connections),
+    fn listener_limit(&self, index: usize) -> u32 {
+        let common = self.connections.limit();
+        match self.listeners[index].limit() {
+            0 => common,
+            own => own.min(common),
         }
     }
 
@@ -202,7 +204,7 @@ impl Registry {
             open: Level {
                 now: self.listeners[index].get(),
                 max: self.listeners[index].max(),
-                limit: self.listener_limit(config),
+                limit: self.listener_limit(index),
             },
             accept_rate: flows.map_or_else(Default::default, |(accepted, _)| accepted.rate),
             max_accept_rate: config.max_accept_rate,
@@ -234,8 +236,9 @@ impl Registry {
             .config
             .listeners
             .iter()
-            .filter(|listener| listener.pool == pool.id)
-            .map(|listener| self.listener_limit(listener));
+            .enumerate()
+            .filter(|(_, listener)| listener.pool == pool.id)
+            .map(|(index, _)| self.listener_limit(index));
         PoolSnapshot {
             name: pool.config.name.clone(),
             balance: balance_name(pool.config.balance).to_owned(),
@@ -247,7 +250,7 @@ impl Registry {
                 max: past.map_or(0, |past| past.open_max).max(open).max(busiest),
                 limit: limits
                     .fold(0, u32::saturating_add)
-                    .min(self.max_connections),
+                    .min(self.connections.limit()),
             },
             queue: Level {
                 now: waiting,
@@ -340,7 +343,7 @@ fn server_status(
         open: Level {
             now: state.open,
             max: state.open_max,
-            limit: config.max_connections,
+            limit: state.limit,
         },
         session_rate: flow.map_or_else(Default::default, |flow| flow.rate),
         last_session_ms: flow.and_then(|flow| flow.grew_at).map(|at| since(at, now)),

@@ -28,6 +28,7 @@ pub(crate) fn snapshot() -> Snapshot {
         workers: 2,
         stopping: false,
         connections: level(1_204, 1_310, 100_000),
+        hard_limit: 100_000,
         accept_rate: Rate { now: 12, max: 240 },
         session_rate: Rate { now: 11, max: 239 },
         bytes_out_rate: Rate {

@@ -170,7 +170,7 @@ fn connections(lines: &mut Lines, snapshot: &Snapshot) {
     lines.put("Ulimit-n", snapshot.descriptors);
     lines.put("Maxsock", snapshot.descriptors);
     lines.put("Maxconn", snapshot.connections.limit);
-    lines.put("Hard_maxconn", snapshot.connections.limit);
+    lines.put("Hard_maxconn", snapshot.hard_limit);
     lines.put("CurrConns", snapshot.connections.now);
     lines.put("CumConns", accepted);
     lines.put("CumReq", sessions);

@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub stopping: bool,
     /// Open connections.
     pub connections: Level,
+    /// What the limit of `connections` was at the start; it can be set lower.
+    pub hard_limit: u32,
     /// Connections accepted per second.
     pub accept_rate: Rate,
     /// Connections that passed the lists per second.

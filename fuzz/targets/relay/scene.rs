@@ -282,7 +282,7 @@ fn registry(servers: &[&TcpListener]) -> Registry {
     Registry {
         workers: vec![Arc::new(WorkerCounters::new(PAIRS, PAIRS, PAIRS))],
         listeners: (0..PAIRS).map(|_| Gauge::default()).collect(),
-        connections: Gauge::default(),
+        connections: Gauge::limited(100),
         max_connections: 100,
         max_pipes: 2,
         descriptors: 20_000,

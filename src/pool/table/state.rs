@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::Table;
 use crate::config::OnDown;
 use crate::pool::Report;
+use crate::pool::choose::SHARES_PER_WEIGHT;
 use crate::pool::server::{Admin, CheckRecord, Health, StateChange};
 
 /// A slow start begins with this part of the weight: one hundredth.
@@ -65,6 +66,29 @@ impl Table {
                 }
             }),
         }
+    }
+
+    /// Sets the weight; a slow start goes on with it.
+    pub(in crate::pool) fn set_weight(&mut self, server: usize, weight: u16, now: Instant) {
+        self.loads[server].full_share = u32::from(weight) * SHARES_PER_WEIGHT;
+        self.reconsider(server, now);
+    }
+
+    /// Sets the most open connections; 0: no limit. A slow start goes on with it.
+    pub(in crate::pool) fn set_limit(&mut self, server: usize, limit: u32, now: Instant) {
+        self.loads[server].full_limit = if limit == 0 { u32::MAX } else { limit };
+        self.reconsider(server, now);
+    }
+
+    /// Follows up a change of the full weight or limit.
+    fn reconsider(&mut self, server: usize, now: Instant) {
+        let starting = self.starting.iter().find(|(other, _)| *other == server);
+        let elapsed = starting.map_or(self.slow_start, |(_, since)| {
+            now.saturating_duration_since(*since)
+        });
+        self.ramp(server, elapsed);
+        self.update_usable(server);
+        self.serve_queue();
     }
 
     /// Moves slow starts on.
@@ -171,9 +195,10 @@ impl Table {
         let load = &mut self.loads[server];
         let full = load.full_share;
         let share = part(full).max(full.div_ceil(FIRST_SHARE));
-        if load.full_limit != u32::MAX {
-            load.limit = part(load.full_limit).max(1);
-        }
+        load.limit = match load.full_limit {
+            u32::MAX => u32::MAX,
+            limit => part(limit).max(1),
+        };
         self.tiers[load.tier()].reshare(server, load, share);
     }
 }

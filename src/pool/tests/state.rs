@@ -379,3 +379,96 @@ fn leases_and_waits_can_cross_threads() {
     is_send::<Lease>();
     is_send::<Waiting>();
 }
+
+#[test]
+fn a_weight_can_be_set_and_zero_takes_nothing_new() {
+    let now = Instant::now();
+    for balance in [Balance::Leastconn, Balance::Roundrobin, Balance::Random] {
+        let pool = up(settings(balance, 2));
+        pool.set_weight(0, 0, now);
+        assert_eq!(pool.usable(), (1, 0));
+        assert!((0..20).all(|_| lease(&pool).index() == 1));
+        pool.set_weight(1, 0, now);
+        assert!(matches!(choose(&pool), Choice::NoServer));
+        pool.set_weight(0, 256, now);
+        assert_eq!(lease(&pool).index(), 0);
+        let weights = pool.snapshot(now);
+        let weights: Vec<_> = weights
+            .iter()
+            .map(|server| (server.weight, server.effective_weight))
+            .collect();
+        assert_eq!(weights, [(256, 256), (0, 0)]);
+    }
+}
+
+#[test]
+fn a_lower_weight_sends_a_part_of_the_clients_of_source_elsewhere() {
+    let pool = up(settings(Balance::Source, 2));
+    let share = || {
+        let homes = (0..10_000).map(|client| leased(choose_by(&pool, client, 0, &[])).index());
+        homes.filter(|&home| home == 0).count()
+    };
+    assert!((4_500..5_500).contains(&share()));
+    pool.set_weight(0, 50, Instant::now());
+    // A half of its half, and it wins back some of those that the coin sent on.
+    assert!((2_800..3_800).contains(&share()), "{}", share());
+    pool.set_weight(0, 100, Instant::now());
+    assert!((4_500..5_500).contains(&share()));
+}
+
+#[test]
+fn a_weight_or_limit_that_is_set_during_a_slow_start_goes_on_with_it() {
+    let start = Instant::now();
+    let mut settings = limited(Balance::Leastconn, &[100]);
+    settings.slow_start = 10 * SECOND;
+    let pool = up(settings);
+    pool.report(0, report(Some(Health::Down)), start);
+    pool.report(0, report(Some(Health::Up)), start);
+    let middle = start + 5 * SECOND;
+    pool.set_weight(0, 200, middle);
+    pool.set_limit(0, 50, middle);
+    let server = &pool.snapshot(middle)[0];
+    assert_eq!((server.weight, server.effective_weight), (200, 100));
+    assert_eq!(server.limit, 50);
+    let open: Vec<_> = (0..25).map(|_| lease(&pool)).collect();
+    let mut waiting = wait(&pool);
+    let bell = Arc::new(Bell::default());
+    assert!(poll(&mut waiting, &bell).is_pending());
+    drop(open);
+    assert!(bell.has_rung());
+}
+
+#[test]
+fn a_limit_that_is_raised_lets_in_who_waits() {
+    let now = Instant::now();
+    let pool = up(limited(Balance::Leastconn, &[1]));
+    let _open = lease(&pool);
+    let bell = Arc::new(Bell::default());
+    let mut waiting: Vec<_> = (0..3).map(|_| wait(&pool)).collect();
+    for waiting in &mut waiting {
+        assert!(poll(waiting, &bell).is_pending());
+    }
+    pool.set_limit(0, 2, now);
+    assert!(bell.has_rung());
+    let first = poll(&mut waiting[0], &bell);
+    assert!(matches!(first, Poll::Ready(Some(_))));
+    assert!(poll(&mut waiting[1], &bell).is_pending());
+    pool.set_limit(0, 0, now);
+    assert!(matches!(poll(&mut waiting[2], &bell), Poll::Ready(Some(_))));
+    // A lower one cuts nobody off.
+    let open = lease(&pool);
+    pool.set_limit(0, 1, now);
+    assert!(matches!(choose(&pool), Choice::Wait(_)));
+    assert!(!open.seat.is_revoked() && !open.seat.is_ended());
+}
+
+#[test]
+fn an_operator_ends_the_connections_that_are_open_and_no_later_ones() {
+    let pool = up(settings(Balance::Roundrobin, 2));
+    let before = [lease(&pool), lease(&pool)];
+    pool.end_connections(before[0].index());
+    assert!(before[0].seat.is_ended() && !before[1].seat.is_ended());
+    assert!(!before[0].seat.is_revoked());
+    let after = [lease(&pool), lease(&pool)];
+    assert!(after.iter().all(|lease| !lease.seat.is_ended()));
+}
