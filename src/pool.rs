@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::config;
 use crate::health::verdict::CheckResult;
 use crate::stats::Averages;
+use crate::stats::history::Clear;
 
 mod choose;
 mod queue;
@@ -291,6 +292,16 @@ impl Pool {
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Vec<ServerSnapshot> {
         self.with(|table| table.snapshot(now))
+    }
+
+    /// Forgets highest values, or everything that is counted. How long servers were down stays, as
+    /// with HAProxy.
+    pub fn clear(&self, clear: Clear) {
+        self.with(|table| table.clear(clear));
+        let servers = self.servers.iter().map(|server| &server.averages);
+        for averages in servers.chain([&self.averages]) {
+            averages.clear(clear);
+        }
     }
 
     /// Connections waiting now and at most so far.

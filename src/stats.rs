@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use hdrhistogram::Histogram;
 
 use crate::proxy::account::Cause;
+use history::Clear;
 
 pub mod collect;
 pub mod csv;
@@ -101,6 +102,11 @@ impl Gauge {
     #[must_use]
     pub fn get(&self) -> u32 {
         self.now.load(Ordering::Relaxed)
+    }
+
+    /// Forgets the highest level: it is the one of now.
+    pub fn forget_max(&self) {
+        self.max.store(self.get(), Ordering::Relaxed);
     }
 
     /// The highest level so far.
@@ -225,6 +231,15 @@ pub struct Averages {
     pub total: Sliding,
 }
 
+impl Averages {
+    /// Forgets the highest samples, or all.
+    pub fn clear(&self, clear: Clear) {
+        for sliding in [&self.queue, &self.connect, &self.total] {
+            sliding.clear(clear);
+        }
+    }
+}
+
 /// A sliding average with its highest sample.
 #[derive(Debug, Default)]
 pub struct Sliding {
@@ -259,6 +274,15 @@ impl Sliding {
     #[must_use]
     pub fn max(&self) -> u64 {
         self.max.load(Ordering::Relaxed)
+    }
+
+    /// Forgets the highest sample, or all. A sample that comes in meanwhile may be half forgotten.
+    fn clear(&self, clear: Clear) {
+        self.max.store(0, Ordering::Relaxed);
+        if clear == Clear::All {
+            self.sum.store(0, Ordering::Relaxed);
+            self.count.store(0, Ordering::Relaxed);
+        }
     }
 }
 

@@ -65,6 +65,11 @@ impl Queue {
         self.longest
     }
 
+    /// Forgets how many waited at most: those of now.
+    pub(super) fn forget_longest(&mut self) {
+        self.longest = self.waiters.len();
+    }
+
     /// Joins at the end; `None` when the queue is full.
     pub(super) fn join(&mut self, wish: Wish, tried: &[usize]) -> Option<Ticket> {
         if self.waiters.len() >= self.limit {

@@ -11,6 +11,7 @@ use super::choose::{Load, SHARES_PER_WEIGHT, Tier, Wish};
 use super::queue::{Grant, Queue, Ticket};
 use super::server::{Admin, Health, Record, ServerSnapshot, State};
 use crate::config::{self, CheckKind, Host, OnDown};
+use crate::stats::history::Clear;
 
 mod state;
 
@@ -132,6 +133,17 @@ impl Table {
         parts
             .map(|((load, target), record)| copy(load, target, record, now))
             .collect()
+    }
+
+    pub(super) fn clear(&mut self, clear: Clear) {
+        self.queue.forget_longest();
+        for (load, record) in self.loads.iter_mut().zip(&mut self.records) {
+            load.open_max = load.open;
+            if clear == Clear::All {
+                load.opened = 0;
+                (record.checks_failed, record.downs) = (0, 0);
+            }
+        }
     }
 
     /// Connections waiting now and at most so far.

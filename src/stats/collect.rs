@@ -7,14 +7,14 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use hdrhistogram::Histogram;
 use nix::sys::resource::{UsageWho, getrusage};
 
-use super::history::{Flow, History, PoolSample, Sample};
+use super::history::{Baseline, Clear, Flow, History, PoolSample, Sample};
 use super::snapshot::{
     AverageTimes, CheckStatus, EndingCount, HeardSnapshot, Identity, Latency, Level,
     ListenerSnapshot, OtherMasterSnapshot, Percentiles, Pipes, PoolSnapshot, ServerStatus,
     Snapshot, VirtualRouterSnapshot,
 };
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
-use super::{Averages, Latencies, Registry, WorkerCounters};
+use super::{Averages, Gauge, Latencies, Registry, WorkerCounters};
 use crate::config::{self, Balance, CheckKind, Host};
 use crate::pool::server::{CheckRecord, Health, ServerSnapshot, State};
 use crate::pool::{Pool, Server};
@@ -76,6 +76,40 @@ impl Registry {
         }
     }
 
+    /// Forgets highest values, or everything that is counted for listeners, pools and servers.
+    pub fn clear(&self, clear: Clear) {
+        let mut history = lock(&self.history);
+        history.clear(clear);
+        self.connections.forget_max();
+        self.listeners.iter().for_each(Gauge::forget_max);
+        self.pools.iter().for_each(|pool| pool.clear(clear));
+        if clear == Clear::Maxima {
+            return;
+        }
+        let servers = self.pools.iter().flat_map(|pool| &pool.servers);
+        history.baseline = Baseline {
+            listeners: (0..self.listeners.len())
+                .map(|index| self.listener_totals(index))
+                .collect(),
+            servers: servers
+                .map(|server| self.server_totals(server.id))
+                .collect(),
+            pools: self
+                .pools
+                .iter()
+                .map(|pool| self.pool_totals(pool.id))
+                .collect(),
+            endings: (0..Cause::ALL.len())
+                .map(|index| self.ended(index))
+                .collect(),
+        };
+        for latencies in self.workers.iter().flat_map(|worker| &worker.latencies) {
+            let mut latencies = lock(latencies);
+            latencies.connect.reset();
+            latencies.length.reset();
+        }
+    }
+
     /// Everything as of now. Takes each pool's lock and each histogram's once, for a moment.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
@@ -116,7 +150,7 @@ impl Registry {
                 .map(|pool| self.pool(pool, &history, now))
                 .collect(),
             virtual_routers: self.virtual_routers(now),
-            endings: self.endings(),
+            endings: self.endings(&history.baseline),
         }
     }
 
@@ -173,8 +207,14 @@ impl Registry {
         pipes
     }
 
-    fn endings(&self) -> Vec<EndingCount> {
-        let count = |index: usize| self.sum(|worker| worker.endings[index].get());
+    /// How many connections ended for the cause of this number.
+    fn ended(&self, cause: usize) -> u64 {
+        self.sum(|worker| worker.endings[cause].get())
+    }
+
+    fn endings(&self, baseline: &Baseline) -> Vec<EndingCount> {
+        let before = |index: usize| baseline.endings.get(index).copied().unwrap_or(0);
+        let count = |index: usize| self.ended(index).saturating_sub(before(index));
         Cause::ALL
             .iter()
             .enumerate()
@@ -209,7 +249,9 @@ impl Registry {
             accept_rate: flows.map_or_else(Default::default, |(accepted, _)| accepted.rate),
             max_accept_rate: config.max_accept_rate,
             session_rate: flows.map_or_else(Default::default, |(_, sessions)| sessions.rate),
-            totals: self.listener_totals(index),
+            totals: self
+                .listener_totals(index)
+                .since(history.baseline.listeners.get(index)),
         }
     }
 
@@ -222,7 +264,9 @@ impl Registry {
             .zip(pool.snapshot(now))
             .map(|(server, state)| {
                 let flow = history.servers.get(server.id);
-                server_status(server, state, self.server_totals(server.id), flow, now)
+                let before = history.baseline.servers.get(server.id);
+                let totals = self.server_totals(server.id).since(before);
+                server_status(server, state, totals, flow, now)
             })
             .collect();
         let open = servers.iter().map(|server| server.open.now).sum::<u32>() + waiting;
@@ -268,7 +312,9 @@ impl Registry {
             last_session_ms: past
                 .and_then(|past| past.sessions.grew_at)
                 .map(|at| since(at, now)),
-            totals: self.pool_totals(pool.id),
+            totals: self
+                .pool_totals(pool.id)
+                .since(history.baseline.pools.get(pool.id)),
             averages: average_times(&pool.averages),
             latency: self.latency(pool.id),
             servers,

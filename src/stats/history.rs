@@ -5,6 +5,30 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
+
+/// What `clear counters` forgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clear {
+    /// Highest values.
+    Maxima,
+    /// Those, and everything that is counted for listeners, pools and servers.
+    All,
+}
+
+/// From where counters count since somebody cleared them: workers count on.
+#[derive(Debug, Default)]
+pub struct Baseline {
+    /// By listener.
+    pub listeners: Vec<ListenerTotals>,
+    /// By server id.
+    pub servers: Vec<ServerTotals>,
+    /// By pool.
+    pub pools: Vec<PoolTotals>,
+    /// By ending.
+    pub endings: Vec<u64>,
+}
+
 /// Events per second: over the last full second, and the highest so far.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
@@ -25,6 +49,13 @@ pub struct Flow {
 }
 
 impl Flow {
+    fn clear(&mut self, clear: Clear) {
+        self.rate.max = 0;
+        if clear == Clear::All {
+            self.grew_at = None;
+        }
+    }
+
     fn sample(&mut self, total: u64, now: Instant, elapsed: Duration) {
         let growth = total.saturating_sub(self.total);
         if growth > 0 {
@@ -135,9 +166,28 @@ pub struct History {
     pub servers: Vec<Flow>,
     /// By pool.
     pub pools: Vec<PoolHistory>,
+    /// From where the counters count.
+    pub baseline: Baseline,
 }
 
 impl History {
+    /// Forgets highest values, or also when something was last seen to grow. How often and how long
+    /// pools were down stays, as with HAProxy.
+    pub fn clear(&mut self, clear: Clear) {
+        let listeners = self.listeners.iter_mut();
+        let listeners = listeners.flat_map(|(accepted, sessions)| [accepted, sessions]);
+        let pools = self.pools.iter_mut().map(|pool| {
+            pool.open_max = 0;
+            &mut pool.sessions
+        });
+        [&mut self.accepted, &mut self.sessions, &mut self.bytes_out]
+            .into_iter()
+            .chain(listeners)
+            .chain(&mut self.servers)
+            .chain(pools)
+            .for_each(|flow| flow.clear(clear));
+    }
+
     /// Takes the totals of `now`; to be called once per second. The first sample only sets the
     /// marks from which the next one measures.
     pub fn sample(&mut self, sample: &Sample, workers: usize, now: Instant) {
