@@ -2,25 +2,24 @@
 //!
 //! A client sends one line of commands separated by `;`. Each answer ends with one extra empty
 //! line, then the connection is closed. `prompt` keeps it open. [`framing`] cuts lines into
-//! commands, [`command`] answers them from one [`crate::stats::snapshot::Snapshot`], `bind`
-//! makes the socket and [`serve`] carries the bytes.
+//! commands, [`command`] answers them from one [`crate::stats::snapshot::Snapshot`] or says what is
+//! to be changed, [`Hands`] changes it, `bind` makes the socket and [`serve`] carries the bytes.
 
 mod bind;
 mod client;
 pub mod command;
 pub mod framing;
+mod hands;
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
-use crate::stats::Registry;
-
 pub use bind::bind;
+pub use hands::Hands;
 
 /// Clients served at once. One more takes the place of the one that has been still for longest:
 /// forgotten connections must not keep an operator out.
@@ -37,7 +36,7 @@ struct Guest {
 }
 
 /// Serves the stats socket on the current `LocalSet`, for ever.
-pub async fn serve(listener: UnixListener, registry: Arc<Registry>) {
+pub async fn serve(listener: UnixListener, hands: Rc<Hands>) {
     let mut guests: Vec<Guest> = Vec::new();
     loop {
         match listener.accept().await {
@@ -46,9 +45,8 @@ pub async fn serve(listener: UnixListener, registry: Arc<Registry>) {
                 if guests.len() >= MAX_CLIENTS {
                     make_room(&mut guests);
                 }
-                let registry = Arc::clone(&registry);
                 let moved = Rc::new(Cell::new(Instant::now()));
-                let client = client::serve(stream, registry, Rc::clone(&moved));
+                let client = client::serve(stream, Rc::clone(&hands), Rc::clone(&moved));
                 let task = tokio::task::spawn_local(client);
                 guests.push(Guest { task, moved });
             }

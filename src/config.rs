@@ -101,8 +101,21 @@ pub struct Admin {
     pub socket: Option<PathBuf>,
     /// Permission bits of the socket, `0o660` by default.
     pub socket_mode: u32,
+    /// What the clients of the socket may do.
+    pub socket_level: Level,
     /// What `show info` calls the product.
     pub identity: Identity,
+}
+
+/// What a client of the stats socket may do; each level includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Read, without addresses.
+    User,
+    /// Read everything, forget highest values.
+    Operator,
+    /// Change what the running daemon does.
+    Admin,
 }
 
 /// What `show info` calls the product.

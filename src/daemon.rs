@@ -22,10 +22,10 @@ mod election;
 
 use election::{Ears, Ended, Voice};
 
-use crate::admin;
+use crate::admin::{self, Hands};
 use crate::config::Config;
 use crate::config::limits::{Needs, PIPES_PER_WORKER};
-use crate::health::monitor::{self, Monitors};
+use crate::health::monitor::{self, Monitors, OnChange};
 use crate::lifecycle::{Notifier, signals};
 use crate::pool::Pool;
 use crate::pool::server::{State, StateChange};
@@ -294,7 +294,6 @@ async fn control(
         sockets,
         pipes_per_worker,
     } = built;
-    let _socket_file = serve_admin(&registry)?;
     let (signal, receiver) = watch::channel(Signal::default());
     let signal = Rc::new(signal);
     let notifier = Notifier::from_environment().map_err(StartError::Thread)?;
@@ -304,6 +303,9 @@ async fn control(
         changed,
     } = ears;
     tokio::task::spawn_local(pass_on(changed, voice.clone(), Rc::clone(&signal)));
+    let on_change = on_change(&voice, &signal);
+    let hands = Hands::new(&registry, &on_change, &signal);
+    let _socket_file = serve_admin(&hands)?;
     let mut control = Control {
         registry,
         voice,
@@ -313,7 +315,7 @@ async fn control(
         progress: Vec::new(),
     };
     // Clients wait in the backlog until the first checks have said which servers there are.
-    let first_round = control.start_checks();
+    let first_round = control.start_checks(&on_change);
     let monitors = tokio::select! {
         monitors = first_round => monitors,
         _ = control.told_to_stop() => {
@@ -323,17 +325,13 @@ async fn control(
         }
     };
     let limits = CommonLimits::new(&control.registry);
+    hands.reach(&monitors, &limits);
     let shared = Shared {
         registry: Arc::clone(&control.registry),
         monitors: Arc::clone(&monitors),
         signal: receiver,
     };
-    let mut threads = Vec::new();
-    for (index, sockets) in sockets.into_iter().enumerate() {
-        let started = worker::start(index, shared.clone(), &limits, sockets, pipes_per_worker);
-        threads.push(started.map_err(StartError::Thread)?);
-    }
-    drop(shared);
+    let threads = start_workers(shared, &limits, sockets, pipes_per_worker)?;
     // Last: the listeners are bound before an address may be claimed, and the pools are known.
     let elected = election::start(&control.registry, &control.voice, heard);
     let elected = match elected {
@@ -358,6 +356,21 @@ async fn control(
     say_farewell(&monitors).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// One thread per worker.
+fn start_workers(
+    shared: Shared,
+    limits: &CommonLimits,
+    sockets: Vec<Vec<(usize, TcpListener)>>,
+    pipes: usize,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let workers = sockets.into_iter().enumerate();
+    let threads = workers
+        .map(|(index, sockets)| worker::start(index, shared.clone(), limits, sockets, pipes));
+    threads
+        .collect::<io::Result<_>>()
+        .map_err(StartError::Thread)
 }
 
 /// Lets the checks end in order. Brokers that do not answer are not waited for.
@@ -392,8 +405,8 @@ impl Drop for SocketFile {
     }
 }
 
-fn serve_admin(registry: &Arc<Registry>) -> Result<Option<SocketFile>, StartError> {
-    let admin = &registry.config.admin;
+fn serve_admin(hands: &Rc<Hands>) -> Result<Option<SocketFile>, StartError> {
+    let admin = &hands.registry.config.admin;
     let Some(path) = &admin.socket else {
         return Ok(None);
     };
@@ -402,7 +415,7 @@ fn serve_admin(registry: &Arc<Registry>) -> Result<Option<SocketFile>, StartErro
         path: path.clone(),
         source,
     })?;
-    tokio::task::spawn_local(admin::serve(listener, Arc::clone(registry)));
+    tokio::task::spawn_local(admin::serve(listener, Rc::clone(hands)));
     Ok(Some(SocketFile(path.clone())))
 }
 
@@ -435,20 +448,11 @@ struct Progress {
 
 impl Control {
     /// Starts the monitors; the future ends when every server has been checked once.
-    fn start_checks(&self) -> impl Future<Output = Arc<[Monitors]>> + use<> {
-        let signal = Rc::clone(&self.signal);
-        let voice = self.voice.clone();
-        let on_change = Rc::new(move |pool: &Pool, change: &StateChange| {
-            log_change(pool, change);
-            voice.tell_pool(pool, Instant::now());
-            if change.to == State::Down {
-                signal.send_modify(|signal| signal.revocations += 1);
-            }
-        });
+    fn start_checks(&self, on_change: &OnChange) -> impl Future<Output = Arc<[Monitors]>> + use<> {
         let pools = &self.registry.pools;
         let rounds = pools
             .iter()
-            .map(|pool| monitor::start(Arc::clone(pool), on_change.clone()));
+            .map(|pool| monitor::start(Arc::clone(pool), Rc::clone(on_change)));
         // Tasks of their own, so that the pools are checked side by side.
         let rounds: Vec<_> = rounds.map(tokio::task::spawn_local).collect();
         async move {
@@ -631,6 +635,18 @@ impl Control {
             }
         }
     }
+}
+
+/// What follows from a change of a server's state.
+fn on_change(voice: &Voice, signal: &Rc<watch::Sender<Signal>>) -> OnChange {
+    let (voice, signal) = (voice.clone(), Rc::clone(signal));
+    Rc::new(move |pool: &Pool, change: &StateChange| {
+        log_change(pool, change);
+        voice.tell_pool(pool, Instant::now());
+        if change.to == State::Down {
+            signal.send_modify(|signal| signal.revocations += 1);
+        }
+    })
 }
 
 /// One line per change of a server's state, with the check's own words.

@@ -11,7 +11,7 @@
 //! handed to the next in line under that same lock.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -63,6 +63,16 @@ pub struct Server {
     pub epoch: AtomicU32,
     /// As `epoch`: the times at which an operator had its open connections ended.
     ended: AtomicU32,
+    /// An operator has stopped its checks.
+    unchecked: AtomicBool,
+}
+
+impl Server {
+    /// Whether an operator has stopped its checks.
+    #[must_use]
+    pub fn checks_are_stopped(&self) -> bool {
+        self.unchecked.load(Ordering::Relaxed)
+    }
 }
 
 /// Who asks for a server.
@@ -181,6 +191,7 @@ impl Pool {
                 averages: Averages::default(),
                 epoch: AtomicU32::new(0),
                 ended: AtomicU32::new(0),
+                unchecked: AtomicBool::new(false),
             })
             .collect();
         Arc::new(Self {
@@ -257,6 +268,19 @@ impl Pool {
     /// Has the open connections of the server ended, once their workers look.
     pub fn end_connections(&self, server: usize) {
         self.servers[server].ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Stops the checks of the server, whose health stays as it is, or has it checked again.
+    pub fn set_checked(&self, server: usize, checked: bool) {
+        self.servers[server]
+            .unchecked
+            .store(!checked, Ordering::Relaxed);
+    }
+
+    /// Whether the server is to be checked: neither in maintenance nor told otherwise.
+    #[must_use]
+    pub fn is_checked(&self, server: usize) -> bool {
+        !self.servers[server].checks_are_stopped() && self.admin(server) != Admin::Maint
     }
 
     /// Sets the address that a name resolved to; leases that are out keep the old one. `None`,

@@ -3,21 +3,22 @@
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::command::{Reply, answer};
-use super::framing::commands;
-use crate::stats::Registry;
+use super::Hands;
+use super::command::{Change, Reply, answer};
+use super::framing::{Words, commands};
+use crate::config::Level;
 
 /// A longer line is the end of the connection, as with HAProxy.
 const MAX_LINE: usize = 16 * 1024;
 
-/// A client that sends nothing, or does not take its answer, for so long is cut off.
+/// A client that sends nothing for so long, unless it asked for another time, or does not take its
+/// answer, is cut off.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Bytes written at once. The time limit counts anew for each, so that a long answer to a client
@@ -26,9 +27,16 @@ const CHUNK: usize = 64 * 1024;
 
 /// Serves one client until it is done, idle, too slow, or gone; `moved` tells when it last sent or
 /// took something.
-pub(super) async fn serve(stream: UnixStream, registry: Arc<Registry>, moved: Rc<Cell<Instant>>) {
-    let mut client = Client { stream, moved };
-    if let Err(error) = client.converse(&registry).await {
+pub(super) async fn serve(stream: UnixStream, hands: Rc<Hands>, moved: Rc<Cell<Instant>>) {
+    let mut client = Client {
+        level: hands.registry.config.admin.socket_level,
+        interactive: false,
+        idle: IDLE,
+        stream,
+        hands,
+        moved,
+    };
+    if let Err(error) = client.converse().await {
         tracing::debug!(%error, "a client of the stats socket was cut off");
     }
     let stream = client.stream;
@@ -40,35 +48,63 @@ pub(super) async fn serve(stream: UnixStream, registry: Arc<Registry>, moved: Rc
 
 struct Client {
     stream: UnixStream,
+    hands: Rc<Hands>,
     moved: Rc<Cell<Instant>>,
+    level: Level,
+    interactive: bool,
+    /// How long it may be idle.
+    idle: Duration,
 }
 
 impl Client {
-    async fn converse(&mut self, registry: &Registry) -> io::Result<()> {
-        let mut interactive = false;
+    async fn converse(&mut self) -> io::Result<()> {
         let mut pending = Vec::new();
         loop {
             let Some(line) = self.next_line(&mut pending).await? else {
                 return Ok(());
             };
             for words in commands(&line) {
-                let text = match answer(&words, || registry.snapshot(Instant::now())) {
-                    Reply::Text(text) => text,
-                    Reply::TogglePrompt => {
-                        interactive = !interactive;
-                        String::new()
-                    }
-                    Reply::Quit => return Ok(()),
+                let Some(text) = self.obey(&words) else {
+                    return Ok(());
                 };
                 self.write(text.as_bytes()).await?;
-                let end: &[u8] = if interactive { b"\n> " } else { b"\n" };
+                let end: &[u8] = if self.interactive { b"\n> " } else { b"\n" };
                 self.write(end).await?;
             }
             // One line and no more, except for lines that were already there.
-            if !interactive && pending.is_empty() {
+            if !self.interactive && pending.is_empty() {
                 return Ok(());
             }
         }
+    }
+
+    /// Does what a command says and returns its answer; `None` ends the connection.
+    fn obey(&mut self, words: &Words) -> Option<String> {
+        let registry = &self.hands.registry;
+        let snapshot = || registry.snapshot(Instant::now());
+        match answer(words, self.level, &registry.config, snapshot) {
+            Reply::Text(text) => return Some(text),
+            Reply::Change(change, text) => {
+                self.hands.perform(&change, Instant::now());
+                self.log(&change);
+                return Some(text);
+            }
+            Reply::TogglePrompt => self.interactive = !self.interactive,
+            Reply::Lower(level) => self.level = level,
+            Reply::Timeout(idle) => self.idle = idle,
+            Reply::Quit => return None,
+        }
+        Some(String::new())
+    }
+
+    /// One line for everything that was changed, with whom the kernel says the client to be.
+    fn log(&self, change: &Change) {
+        let peer = self.stream.peer_cred();
+        let (uid, gid) = peer
+            .as_ref()
+            .map_or((u32::MAX, u32::MAX), |peer| (peer.uid(), peer.gid()));
+        let pid = peer.ok().and_then(|peer| peer.pid()).unwrap_or(0);
+        tracing::info!(uid, gid, pid, command = %change, "changed over the stats socket");
     }
 
     /// The next line without its line feed; `None` at the end of the input. An unfinished last line
@@ -89,7 +125,7 @@ impl Client {
                 ));
             }
             let mut buffer = [0; 4096];
-            let read = timeout(IDLE, self.stream.read(&mut buffer)).await??;
+            let read = timeout(self.idle, self.stream.read(&mut buffer)).await??;
             self.moved.set(Instant::now());
             if read == 0 {
                 return Ok(None);

@@ -1,18 +1,34 @@
 //! *pure* The commands of the stats socket.
 
+use std::time::Duration;
+
+use crate::config::{Config, Level};
 use crate::stats::form::Style;
+use crate::stats::history::Clear;
 use crate::stats::snapshot::Snapshot;
 use crate::stats::{csv, info, servers_state};
 
+mod change;
 mod usage;
+
+pub use change::{Change, Place};
+
+/// The longest idle time that `set timeout cli` gives.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// What a command wants.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
     /// This text, to which the protocol adds an empty line.
     Text(String),
+    /// This change, and then this text.
+    Change(Change, String),
     /// Interactive mode on or off.
     TogglePrompt,
+    /// The client may do less from now on.
+    Lower(Level),
+    /// The client may be idle for so long.
+    Timeout(Duration),
     /// The end of the connection.
     Quit,
 }
@@ -23,36 +39,158 @@ impl Reply {
     }
 }
 
-/// Answers one command. Words after the known ones are ignored, as HAProxy does. `snapshot` is
-/// called only by commands that need it.
-pub fn answer(words: &[String], snapshot: impl FnOnce() -> Snapshot) -> Reply {
+/// Answers one command of a client of this level. Words after the known ones are ignored, as
+/// HAProxy does. `snapshot` is called only by commands that need it.
+pub fn answer(
+    words: &[String],
+    level: Level,
+    config: &Config,
+    snapshot: impl FnOnce() -> Snapshot,
+) -> Reply {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let Some(needed) = usage::level(&words) else {
+        return unsupported(&words).unwrap_or_else(|| Reply::Text(usage::unknown(&words)));
+    };
+    if level < needed {
+        return Reply::line("Permission denied");
+    }
     match words.as_slice() {
-        ["show", "info", rest @ ..] => Reply::Text(info::render(&snapshot(), Style::of(rest))),
-        ["show", "stat", rest @ ..] => show_stat(rest, &snapshot()),
-        ["show", "servers", "state", rest @ ..] => {
+        ["show", rest @ ..] => show(rest, level, config, snapshot),
+        [
+            "get" | "set" | "enable" | "disable" | "shutdown" | "clear",
+            ..,
+        ] => match alter(&words, level, config, snapshot) {
+            Ok(reply) | Err(reply) => reply,
+        },
+        ["warren", ..] => match serde_json::to_string(&snapshot()) {
+            Ok(json) => Reply::line(&json),
+            Err(error) => Reply::line(&error.to_string()),
+        },
+        ["help", topic @ ..] => Reply::Text(usage::help(topic)),
+        ["operator", ..] => Reply::Lower(Level::Operator),
+        ["user", ..] => Reply::Lower(Level::User),
+        ["prompt", ..] => Reply::TogglePrompt,
+        _ => Reply::Quit,
+    }
+}
+
+/// What warren does not have is not unknown: scripts get a clear word.
+fn unsupported(words: &[&str]) -> Option<Reply> {
+    const FAMILIES: [&str; 14] = [
+        "acl",
+        "cache",
+        "ca-file",
+        "dynamic-cookie",
+        "map",
+        "peers",
+        "pools",
+        "profiling",
+        "resolvers",
+        "ssl",
+        "table",
+        "threads",
+        "tls-keys",
+        "var",
+    ];
+    let [_, family, ..] = words else { return None };
+    FAMILIES
+        .contains(family)
+        .then(|| Reply::line("This is not supported by warren."))
+}
+
+/// Commands that read.
+fn show(
+    words: &[&str],
+    level: Level,
+    config: &Config,
+    snapshot: impl FnOnce() -> Snapshot,
+) -> Reply {
+    match words {
+        ["info", rest @ ..] => Reply::Text(info::render(&snapshot(), Style::of(rest))),
+        ["stat", rest @ ..] => {
+            // It is the socket that counts, as with HAProxy, not what the client has lowered.
+            let legends = config.admin.socket_level > Level::User;
+            show_stat(rest, legends, &snapshot())
+        }
+        ["servers", _, rest @ ..] => {
             match servers_state::render(&snapshot(), rest.first().copied()) {
                 Some(text) => Reply::Text(text),
                 None => Reply::line("Can't find backend."),
             }
         }
-        ["show", "version", ..] => Reply::line(&info::version(&snapshot())),
-        // Whoever may open the socket may do everything that it can do.
-        ["show", "cli", "level", ..] => Reply::line("admin"),
-        ["warren", "status", ..] => match serde_json::to_string(&snapshot()) {
-            Ok(json) => Reply::line(&json),
-            Err(error) => Reply::line(&error.to_string()),
-        },
-        ["help", topic @ ..] => Reply::Text(usage::help(topic)),
-        ["prompt", ..] => Reply::TogglePrompt,
-        ["quit", ..] => Reply::Quit,
-        unknown => Reply::Text(usage::unknown(unknown)),
+        ["cli", ..] => Reply::line(match level {
+            Level::User => "user",
+            Level::Operator => "operator",
+            Level::Admin => "admin",
+        }),
+        _ => Reply::line(&info::version(&snapshot())),
+    }
+}
+
+/// Commands that change something, and those that belong to them.
+fn alter(
+    words: &[&str],
+    level: Level,
+    config: &Config,
+    snapshot: impl FnOnce() -> Snapshot,
+) -> Result<Reply, Reply> {
+    match words {
+        ["get", _, rest @ ..] => {
+            let place = change::place(rest.first(), config)?;
+            let server = &snapshot().pools[place.pool].servers[place.server];
+            let (now, filed) = (server.weight, server.configured_weight);
+            Ok(Reply::line(&format!("{now} (initial {filed})")))
+        }
+        ["set", "weight", rest @ ..] => {
+            let place = change::place(rest.first(), config)?;
+            change::set_weight(place, rest.get(1), config)
+        }
+        ["set", "server", rest @ ..] => change::set_server(rest, config, snapshot),
+        ["set", "maxconn", rest @ ..] => change::set_maxconn(rest, config, snapshot),
+        ["set", _, rest @ ..] => Ok(set_timeout(rest)),
+        [verb @ ("enable" | "disable"), what, rest @ ..] => {
+            let place = change::place(rest.first(), config)?;
+            change::enable(what, *verb == "enable", place, config)
+        }
+        ["shutdown", _, _, rest @ ..] => {
+            let place = change::place(rest.first(), config)?;
+            Ok(Reply::Change(Change::EndServer(place), String::new()))
+        }
+        [_, _, "all", ..] if level < Level::Admin => Err(Reply::line("Permission denied")),
+        [_, _, "all", ..] => Ok(Reply::Change(Change::Clear(Clear::All), String::new())),
+        _ => Ok(Reply::Change(Change::Clear(Clear::Maxima), String::new())),
+    }
+}
+
+/// `set timeout cli TIME`: seconds, or a number with a unit.
+fn set_timeout(words: &[&str]) -> Reply {
+    let time = match words {
+        ["cli", time, ..] => *time,
+        ["cli"] => return Reply::line("Expects an integer value."),
+        _ => return Reply::line("'set timeout' only supports 'cli'."),
+    };
+    let unit_from = time
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(time.len());
+    let (number, unit) = time.split_at(unit_from);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => 0,
+    };
+    let number: u64 = number.parse().unwrap_or(0);
+    match number.saturating_mul(milliseconds) {
+        0 => Reply::line("Invalid timeout value."),
+        time => Reply::Timeout(Duration::from_millis(time).min(LONGEST_TIMEOUT)),
     }
 }
 
 /// `show stat [domain proxy] [{iid|name} type sid] [typed|json|desc|up|no-maint]*`. Fewer than
 /// three words of a filter are no filter, and what is not a number counts as 0, as with HAProxy.
-fn show_stat(mut words: &[&str], snapshot: &Snapshot) -> Reply {
+fn show_stat(mut words: &[&str], legends: bool, snapshot: &Snapshot) -> Reply {
     if let ["domain", domain, rest @ ..] = words {
         if *domain != "proxy" {
             return Reply::line("Invalid statistics domain.");
@@ -75,6 +213,7 @@ fn show_stat(mut words: &[&str], snapshot: &Snapshot) -> Reply {
     }
     filter.up = words.contains(&"up");
     filter.no_maint = words.contains(&"no-maint");
+    filter.legends = legends;
     Reply::Text(csv::render(snapshot, &filter, Style::of(words)))
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::config::{self, Config, Identity};
-use crate::stats::{Gauge, WorkerCounters};
+use crate::stats::{Gauge, Registry, WorkerCounters};
 
 fn registry() -> Arc<Registry> {
     let config = Config {
@@ -30,6 +30,7 @@ fn registry() -> Arc<Registry> {
         admin: config::Admin {
             socket: None,
             socket_mode: 0o660,
+            socket_level: config::Level::Admin,
             identity: Identity::Haproxy,
         },
         listeners: vec![config::Listener {
@@ -64,6 +65,11 @@ fn registry() -> Arc<Registry> {
     })
 }
 
+fn hands() -> Rc<Hands> {
+    let on_change: crate::health::monitor::OnChange = Rc::new(|_, _| {});
+    Hands::new(&registry(), &on_change, &Rc::default())
+}
+
 /// Runs `test` against a served socket.
 fn with_socket<F: Future<Output = ()>>(test: impl FnOnce(PathBuf) -> F) {
     let folder = tempfile::tempdir().unwrap();
@@ -75,7 +81,7 @@ fn with_socket<F: Future<Output = ()>>(test: impl FnOnce(PathBuf) -> F) {
         .unwrap();
     LocalSet::new().block_on(&runtime, async {
         let listener = bind(&path, 0o660).unwrap();
-        let server = tokio::task::spawn_local(serve(listener, registry()));
+        let server = tokio::task::spawn_local(serve(listener, hands()));
         test(path).await;
         server.abort();
     });
@@ -285,4 +291,28 @@ async fn the_socket_has_its_mode_and_replaces_only_what_is_dead() {
         error.to_string().starts_with("there is no directory "),
         "{error}"
     );
+}
+
+#[test]
+fn a_socket_for_users_shows_no_addresses_and_changes_nothing() {
+    let registry = registry();
+    let mut config = Config::clone(&registry.config);
+    config.admin.socket_level = config::Level::User;
+    let ask = |line: &str, level| {
+        let words = &framing::commands(line.as_bytes())[0];
+        command::answer(words, level, &config, crate::stats::example::snapshot)
+    };
+    let command::Reply::Text(rows) = ask("show stat typed", config::Level::User) else {
+        panic!("a text");
+    };
+    assert!(!rows.contains(".addr.") && !rows.contains(".algo.") && rows.contains(".mode."));
+    for line in [
+        "set weight a/b 1",
+        "clear counters",
+        "operator",
+        "set maxconn global 1",
+    ] {
+        let denied = command::Reply::Text("Permission denied\n".to_owned());
+        assert_eq!(ask(line, config::Level::User), denied, "{line}");
+    }
 }

@@ -11,7 +11,9 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::error::{Problem, Problems, SYNTAX};
-use super::{Address, Balance, Identity, LogFormat, LogLevel, OnDown, SendProxy, VrrpChecksum};
+use super::{
+    Address, Balance, Identity, Level, LogFormat, LogLevel, OnDown, SendProxy, VrrpChecksum,
+};
 
 pub mod read;
 mod values;
@@ -75,6 +77,7 @@ tables! {
     Admin {
         "socket" => socket: String,
         "socket_mode" => socket_mode: Mode,
+        "socket_level" => socket_level: Level,
         "http" => http: String,
         "identity" => identity: Identity,
     }

@@ -9,7 +9,7 @@ use super::file::read::{Key, Named};
 use super::file::{self, File};
 use super::limits::Surroundings;
 use super::units::duration_text;
-use super::{Admin, Config, Global, Identity, Log, LogFormat, LogLevel};
+use super::{Admin, Config, Global, Identity, Level, Log, LogFormat, LogLevel};
 
 mod capacity;
 mod check;
@@ -157,6 +157,7 @@ fn admin(file: &file::Admin, problems: &mut Problems) -> Admin {
     Admin {
         socket: (!socket.is_empty()).then(|| PathBuf::from(socket)),
         socket_mode: file.socket_mode.value().map_or(SOCKET_MODE, |mode| mode.0),
+        socket_level: or(&file.socket_level, Level::Admin),
         identity: or(&file.identity, Identity::Haproxy),
     }
 }

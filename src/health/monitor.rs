@@ -20,7 +20,7 @@ use super::resolve::{self, Resolution};
 use super::verdict::{CheckCode, CheckResult, Verdict};
 use super::{pace, probe};
 use crate::config::{self, CheckKind, Host};
-use crate::pool::server::{Admin, Health, StateChange};
+use crate::pool::server::{Health, StateChange};
 use crate::pool::{Pool, Report};
 
 mod amqp;
@@ -103,8 +103,8 @@ impl Subject {
         self.changed(self.pool.set_address(self.index, address, Instant::now()));
     }
 
-    fn is_in_maintenance(&self) -> bool {
-        self.pool.admin(self.index) == Admin::Maint
+    fn is_checked(&self) -> bool {
+        self.pool.is_checked(self.index)
     }
 
     fn report(&self, report: Report) {
@@ -262,9 +262,10 @@ impl Monitor {
         })
     }
 
-    /// False in maintenance: then nothing is asked, and nobody has to wait for the first check.
+    /// False in maintenance, or when an operator has stopped the checks: then nothing is asked, and
+    /// nobody has to wait for the first check.
     fn is_watched(&mut self) -> bool {
-        let watched = !self.subject.is_in_maintenance();
+        let watched = self.subject.is_checked();
         if !watched {
             self.first = None;
         }

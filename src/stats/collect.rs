@@ -396,6 +396,7 @@ fn server_status(
         chosen: state.leased_total,
         totals,
         averages: average_times(&server.averages),
+        checks_stopped: server.checks_are_stopped(),
         check: state.check.map(|record| check_status(record, now)),
         checks_failed: state.checks_failed,
         downs: state.downs,

@@ -29,6 +29,8 @@ pub struct Filter {
     pub up: bool,
     /// Leave out servers in maintenance.
     pub no_maint: bool,
+    /// With addresses and algorithms, which are not for everybody.
+    pub legends: bool,
 }
 
 impl Filter {
@@ -39,6 +41,7 @@ impl Filter {
         sid: -1,
         up: false,
         no_maint: false,
+        legends: true,
     };
 
     fn wants(&self, iid: usize, kind: i64) -> bool {
@@ -98,6 +101,11 @@ fn rows(snapshot: &Snapshot, filter: &Filter) -> Vec<Row> {
         }
         if filter.wants(iid, 2) {
             rows.push(backend(pool, iid, filter));
+        }
+    }
+    if !filter.legends {
+        for row in &mut rows {
+            row.hide();
         }
     }
     rows
@@ -223,7 +231,7 @@ fn server_row(pool: &PoolSnapshot, server: &ServerStatus, iid: usize, sid: usize
         "used_conn_cur"
     );
     zero!(row, "need_conn_est");
-    if pool.checked {
+    if pool.checks(server) {
         check(&mut row, pool, server);
     }
     row
@@ -265,14 +273,14 @@ fn check(row: &mut Row, pool: &PoolSnapshot, server: &ServerStatus) {
 fn status(pool: &PoolSnapshot, server: &ServerStatus) -> String {
     let score = server.check.as_ref().map_or(0, |check| check.score);
     let top = (pool.rise + pool.fall).saturating_sub(1);
-    let failing = (pool.checked && server.check.is_some() && score < top)
+    let failing = (pool.checks(server) && server.check.is_some() && score < top)
         .then(|| (score + 1).saturating_sub(pool.rise));
     match (server.admin, server.healthy) {
         (Admin::Maint, _) => "MAINT".to_owned(),
         (_, Some(false) | None) if score > 0 => format!("DOWN {score}/{}", pool.rise),
         (_, Some(false) | None) => "DOWN".to_owned(),
         (Admin::Drain, Some(true)) => going_down("DRAIN", failing, pool.fall),
-        (Admin::Ready, Some(true)) if pool.checked => going_down("UP", failing, pool.fall),
+        (Admin::Ready, Some(true)) if pool.checks(server) => going_down("UP", failing, pool.fall),
         (Admin::Ready, Some(true)) => "no check".to_owned(),
     }
 }

@@ -283,6 +283,7 @@ fn server(name: &str, state: State, address: &str, open: u32) -> ServerStatus {
             bytes_out: 1_825_361_100,
         },
         averages: AverageTimes::default(),
+        checks_stopped: false,
         check: Some(check("L7OK", true, None, "logged in to RabbitMQ 3.10.8", 4)),
         checks_failed: 0,
         downs: 0,

@@ -93,11 +93,14 @@ fn check_health(pool: &PoolSnapshot, server: &ServerStatus) -> u32 {
     }
 }
 
-/// 2 configured, 4 enabled, 8 paused.
+/// 2 configured, 4 enabled, 8 paused by maintenance.
 fn check_state(pool: &PoolSnapshot, server: &ServerStatus) -> u8 {
-    match (pool.checked, server.admin) {
-        (false, _) => 0,
-        (true, Admin::Maint) => 2 | 4 | 8,
-        (true, Admin::Ready | Admin::Drain) => 2 | 4,
+    if !pool.checked {
+        return 0;
+    }
+    let enabled = if server.checks_stopped { 0 } else { 4 };
+    match server.admin {
+        Admin::Maint => 2 | enabled | 8,
+        Admin::Ready | Admin::Drain => 2 | enabled,
     }
 }

@@ -309,6 +309,12 @@ pub struct PoolSnapshot {
 }
 
 impl PoolSnapshot {
+    /// Whether this server of it is checked.
+    #[must_use]
+    pub fn checks(&self, server: &ServerStatus) -> bool {
+        self.checked && !server.checks_stopped
+    }
+
     /// How many of its servers take new connections, backup servers included.
     #[must_use]
     pub fn usable(&self) -> usize {
@@ -390,6 +396,8 @@ pub struct ServerStatus {
     pub totals: ServerTotals,
     /// HAProxy's sliding averages.
     pub averages: AverageTimes,
+    /// An operator has stopped its checks.
+    pub checks_stopped: bool,
     /// The last finished check.
     pub check: Option<CheckStatus>,
     /// Failed checks while up.

@@ -87,7 +87,7 @@ impl Balancer {
             .args(arguments)
             .arg(&file)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
             .spawn();
         let balancer = Self {
             folder,
@@ -105,6 +105,27 @@ impl Balancer {
     /// Sends `request` and returns everything until the close.
     pub(crate) fn ask(&self, request: &str) -> String {
         super::ask(&self.socket(), request)
+    }
+
+    /// Sends one line.
+    pub(crate) fn ask_line(&self, line: &str) -> String {
+        self.ask(&format!("{line}\n"))
+    }
+
+    /// What was logged, once it holds `text`: a thread of its own writes it.
+    pub(crate) fn log_until(&self, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "in vain waited for {text} in {log}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Connects as a client.

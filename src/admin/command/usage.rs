@@ -2,70 +2,201 @@
 
 use std::fmt::Write as _;
 
+use crate::config::Level;
+
 struct Command {
     /// The words that select it.
     words: &'static [&'static str],
+    /// Who may give it.
+    level: Level,
     /// With its arguments, as `help` shows it.
     usage: &'static str,
     /// What it does.
     about: &'static str,
 }
 
-const COMMANDS: [Command; 6] = [
+const fn command(
+    words: &'static [&'static str],
+    level: Level,
+    usage: &'static str,
+    about: &'static str,
+) -> Command {
     Command {
-        words: &["show", "cli", "level"],
-        usage: "show cli level",
-        about: "display the level of the current CLI session",
-    },
-    Command {
-        words: &["show", "info"],
-        usage: "show info [desc|json|typed|float]*",
-        about: "report information about the running process",
-    },
-    Command {
-        words: &["show", "servers", "state"],
-        usage: "show servers state [<backend>]",
-        about: "dump volatile server information (all or for a single backend)",
-    },
-    Command {
-        words: &["show", "stat"],
-        usage: "show stat [desc|json|no-maint|typed|up]*",
-        about: "report counters for each proxy and server",
-    },
-    Command {
-        words: &["show", "version"],
-        usage: "show version",
-        about: "show version of the current process",
-    },
-    Command {
-        words: &["warren", "status"],
-        usage: "warren status",
-        about: "report everything as one line of JSON",
-    },
+        words,
+        level,
+        usage,
+        about,
+    }
+}
+
+const COMMANDS: [Command; 23] = [
+    command(
+        &["clear", "counters"],
+        Level::Operator,
+        "clear counters [all]",
+        "clear max statistics counters (or all counters)",
+    ),
+    command(
+        &["disable", "agent"],
+        Level::Admin,
+        "disable agent <bk>/<srv>",
+        "there are none to disable",
+    ),
+    command(
+        &["disable", "health"],
+        Level::Admin,
+        "disable health <bk>/<srv>",
+        "stop checking a server",
+    ),
+    command(
+        &["disable", "server"],
+        Level::Admin,
+        "disable server <bk>/<srv>",
+        "like 'set server <bk>/<srv> state maint'",
+    ),
+    command(
+        &["enable", "agent"],
+        Level::Admin,
+        "enable agent <bk>/<srv>",
+        "there are none to enable",
+    ),
+    command(
+        &["enable", "health"],
+        Level::Admin,
+        "enable health <bk>/<srv>",
+        "check a server again",
+    ),
+    command(
+        &["enable", "server"],
+        Level::Admin,
+        "enable server <bk>/<srv>",
+        "like 'set server <bk>/<srv> state ready'",
+    ),
+    command(
+        &["get", "weight"],
+        Level::User,
+        "get weight <bk>/<srv>",
+        "report a server's current weight",
+    ),
+    command(
+        &["operator"],
+        Level::Operator,
+        "operator",
+        "lower the level of this connection to operator",
+    ),
+    command(
+        &["set", "maxconn", "frontend"],
+        Level::Admin,
+        "set maxconn frontend <fe> <n>",
+        "change a frontend's connection limit",
+    ),
+    command(
+        &["set", "maxconn", "global"],
+        Level::Admin,
+        "set maxconn global <n>",
+        "change the common connection limit",
+    ),
+    command(
+        &["set", "maxconn", "server"],
+        Level::Admin,
+        "set maxconn server <bk>/<srv> <n>",
+        "change a server's connection limit",
+    ),
+    command(
+        &["set", "server"],
+        Level::Admin,
+        "set server <bk>/<srv> [opts]",
+        "change a server's state, weight or address",
+    ),
+    command(
+        &["set", "timeout"],
+        Level::User,
+        "set timeout [cli] <time>",
+        "change how long this connection may be idle",
+    ),
+    command(
+        &["set", "weight"],
+        Level::Admin,
+        "set weight <bk>/<srv> <n>[%]",
+        "like 'set server <bk>/<srv> weight'",
+    ),
+    command(
+        &["show", "cli", "level"],
+        Level::User,
+        "show cli level",
+        "display the level of the current CLI session",
+    ),
+    command(
+        &["show", "info"],
+        Level::User,
+        "show info [desc|json|typed|float]*",
+        "report information about the running process",
+    ),
+    command(
+        &["show", "servers", "state"],
+        Level::User,
+        "show servers state [<backend>]",
+        "dump volatile server information (all or for a single backend)",
+    ),
+    command(
+        &["show", "stat"],
+        Level::User,
+        "show stat [desc|json|no-maint|typed|up]*",
+        "report counters for each proxy and server",
+    ),
+    command(
+        &["show", "version"],
+        Level::User,
+        "show version",
+        "show version of the current process",
+    ),
+    command(
+        &["shutdown", "sessions", "server"],
+        Level::Admin,
+        "shutdown sessions server <bk>/<srv>",
+        "end the connections to a server",
+    ),
+    command(
+        &["user"],
+        Level::User,
+        "user",
+        "lower the level of this connection to user",
+    ),
+    command(
+        &["warren", "status"],
+        Level::User,
+        "warren status",
+        "report everything as one line of JSON",
+    ),
 ];
 
 /// These end every list.
 const ALWAYS: [Command; 3] = [
-    Command {
-        words: &["help"],
-        usage: "help [<command>]",
-        about: "list matching or all commands",
-    },
-    Command {
-        words: &["prompt"],
-        usage: "prompt",
-        about: "toggle interactive mode with prompt",
-    },
-    Command {
-        words: &["quit"],
-        usage: "quit",
-        about: "disconnect",
-    },
+    command(
+        &["help"],
+        Level::User,
+        "help [<command>]",
+        "list matching or all commands",
+    ),
+    command(
+        &["prompt"],
+        Level::User,
+        "prompt",
+        "toggle interactive mode with prompt",
+    ),
+    command(&["quit"], Level::User, "quit", "disconnect"),
 ];
 
 /// How alike two texts must be for one to be a misspelling of the other: 1 is equal, 0 has nothing
 /// in common.
 const ALIKE: f64 = 0.6;
+
+/// The level that a command needs; `None` when there is no such command.
+pub(super) fn level(words: &[&str]) -> Option<Level> {
+    let mut commands = COMMANDS.iter().chain(&ALWAYS);
+    let known = commands.find(|command| words.starts_with(command.words))?;
+    Some(known.level)
+}
 
 /// The answer to `help [<command>]`.
 pub(super) fn help(topic: &[&str]) -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::{
-    Address, Admin, Balance, Check, CheckKind, Config, Credentials, Global, Host, Identity,
+    Address, Admin, Balance, Check, CheckKind, Config, Credentials, Global, Host, Identity, Level,
     Listener, Log, LogFormat, LogLevel, OnDown, Pool, SendProxy, Server,
 };
 
@@ -77,6 +77,7 @@ pub(super) fn config(servers: impl Iterator<Item = (&'static str, SocketAddr)>) 
         admin: Admin {
             socket: None,
             socket_mode: 0o660,
+            socket_level: Level::Admin,
             identity: Identity::Haproxy,
         },
         listeners: vec![listener],

@@ -2,7 +2,9 @@
 
 use super::read::{Read, Value};
 use crate::config::error::Problems;
-use crate::config::{Balance, Identity, LogFormat, LogLevel, OnDown, SendProxy, VrrpChecksum};
+use crate::config::{
+    Balance, Identity, Level, LogFormat, LogLevel, OnDown, SendProxy, VrrpChecksum,
+};
 
 /// `type` of `[pool.NAME.check]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,11 @@ words! {
         "info" => Info,
         "debug" => Debug,
         "trace" => Trace,
+    }
+    Level {
+        "user" => User,
+        "operator" => Operator,
+        "admin" => Admin,
     }
     Identity {
         "haproxy" => Haproxy,

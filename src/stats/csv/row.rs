@@ -173,6 +173,13 @@ impl Row {
         self.values[column] = Some(value.to_string());
     }
 
+    /// Leaves out what only operators may see.
+    pub(super) fn hide(&mut self) {
+        for name in ["addr", "algo"] {
+            self.values[column(name)] = None;
+        }
+    }
+
     /// Writes the row in the wanted form.
     pub(super) fn finish(self, text: &mut String, style: Style) {
         match style.form {

@@ -1,0 +1,306 @@
+//! *pure* Commands that change something: from their words to a [`Change`], or to the words of
+//! HAProxy that refuse it.
+
+use std::fmt::{self, Display};
+use std::net::{IpAddr, SocketAddr};
+
+use super::Reply;
+use crate::config::{CheckKind, Config};
+use crate::pool::server::Admin;
+use crate::stats::history::Clear;
+use crate::stats::snapshot::Snapshot;
+
+/// The largest weight, as in HAProxy.
+const MAX_WEIGHT: i64 = 256;
+
+/// A server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Index of its pool.
+    pub pool: usize,
+    /// Its index in the pool.
+    pub server: usize,
+    /// `POOL/SERVER`
+    name: String,
+}
+
+/// Something to be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// What the operator says of a server.
+    Admin(Place, Admin),
+    /// The weight of a server.
+    Weight(Place, u16),
+    /// The most open connections of a server; 0: no limit.
+    ServerLimit(Place, u32),
+    /// Where a server listens.
+    Address(Place, SocketAddr),
+    /// Whether a server is checked.
+    Checked(Place, bool),
+    /// The open connections of a server are ended.
+    EndServer(Place),
+    /// The most open connections of a listener, by its index and with its name; 0: no limit of its
+    /// own.
+    ListenerLimit(usize, String, u32),
+    /// The most open connections in all.
+    CommonLimit(u32),
+    /// Counters.
+    Clear(Clear),
+}
+
+/// As it stands in the log: the command in its longest form.
+impl Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = |place: &Place| format!("set server {}", place.name);
+        match self {
+            Self::Admin(place, Admin::Ready) => write!(f, "{} state ready", set(place)),
+            Self::Admin(place, Admin::Drain) => write!(f, "{} state drain", set(place)),
+            Self::Admin(place, Admin::Maint) => write!(f, "{} state maint", set(place)),
+            Self::Weight(place, weight) => write!(f, "{} weight {weight}", set(place)),
+            Self::ServerLimit(place, limit) => {
+                write!(f, "set maxconn server {} {limit}", place.name)
+            }
+            Self::Address(place, address) => {
+                let (ip, port) = (address.ip(), address.port());
+                write!(f, "{} addr {ip} port {port}", set(place))
+            }
+            Self::Checked(place, true) => write!(f, "enable health {}", place.name),
+            Self::Checked(place, false) => write!(f, "disable health {}", place.name),
+            Self::EndServer(place) => write!(f, "shutdown sessions server {}", place.name),
+            Self::ListenerLimit(_, name, limit) => write!(f, "set maxconn frontend {name} {limit}"),
+            Self::CommonLimit(limit) => write!(f, "set maxconn global {limit}"),
+            Self::Clear(Clear::Maxima) => f.write_str("clear counters"),
+            Self::Clear(Clear::All) => f.write_str("clear counters all"),
+        }
+    }
+}
+
+/// What stops a command, in HAProxy's words.
+pub(super) type Refusal = Reply;
+
+fn refuse<T>(line: &str) -> Result<T, Refusal> {
+    Err(Reply::line(line))
+}
+
+/// `POOL/SERVER`
+pub(super) fn place(word: Option<&&str>, config: &Config) -> Result<Place, Refusal> {
+    let Some((pool_name, server_name)) = word.and_then(|word| word.split_once('/')) else {
+        return refuse("Require 'backend/server'.");
+    };
+    let Some(pool) = config.pools.iter().position(|pool| pool.name == pool_name) else {
+        return refuse("No such backend.");
+    };
+    let mut servers = config.pools[pool].servers.iter();
+    let Some(server) = servers.position(|server| server.name == server_name) else {
+        return refuse("No such server.");
+    };
+    let name = format!("{pool_name}/{server_name}");
+    Ok(Place { pool, server, name })
+}
+
+/// A change that is answered by nothing.
+fn done(change: Change) -> Result<Reply, Refusal> {
+    Ok(Reply::Change(change, String::new()))
+}
+
+/// `set server POOL/SERVER ...`
+pub(super) fn set_server(
+    words: &[&str],
+    config: &Config,
+    snapshot: impl FnOnce() -> Snapshot,
+) -> Result<Reply, Refusal> {
+    let place = place(words.first(), config)?;
+    match words.get(1..).unwrap_or_default() {
+        ["state", "ready", ..] => done(Change::Admin(place, Admin::Ready)),
+        ["state", "drain", ..] => done(Change::Admin(place, Admin::Drain)),
+        ["state", "maint", ..] => done(Change::Admin(place, Admin::Maint)),
+        ["state", ..] => refuse("'set server <srv> state' expects 'ready', 'drain' and 'maint'."),
+        ["weight", rest @ ..] => set_weight(place, rest.first(), config),
+        ["addr", rest @ ..] => set_address(place, rest, &snapshot()),
+        ["agent", ..] | ["agent-send", ..] => {
+            refuse("agent checks are not enabled on this server.")
+        }
+        ["agent-addr" | "agent-port", ..] => Err(Reply::Text(
+            "agent checks are not enabled on this server".to_owned(),
+        )),
+        ["check-addr" | "check-port", ..] if !is_checked(&place, config) => Err(Reply::Text(
+            "health checks are not enabled on this server".to_owned(),
+        )),
+        ["health", "up" | "stopping" | "down", ..] | ["check-addr" | "check-port", ..] => {
+            refuse("warren does not support this; 'set server <srv> state' may do.")
+        }
+        ["health", ..] => refuse("'set server <srv> health' expects 'up', 'stopping', or 'down'."),
+        ["fqdn", ..] => {
+            refuse("set server <b>/<s> fqdn failed because no resolution is configured.")
+        }
+        ["ssl", ..] => refuse(
+            "'set server <srv> ssl' cannot be set.  default-server should define ssl settings",
+        ),
+        _ => refuse(
+            "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | \
+             agent-send | check-addr | check-port | fqdn | health | ssl | state | weight",
+        ),
+    }
+}
+
+fn is_checked(place: &Place, config: &Config) -> bool {
+    config.pools[place.pool].check.kind != CheckKind::None
+}
+
+/// `set weight POOL/SERVER N|N%`, where the per cent are of the weight in the file.
+pub(super) fn set_weight(
+    place: Place,
+    word: Option<&&str>,
+    config: &Config,
+) -> Result<Reply, Refusal> {
+    let Some(word) = word else {
+        return refuse("Require <weight> or <weight%>.");
+    };
+    let Some((number, rest)) = leading_number(word) else {
+        let text = "Empty weight string empty or preceded by garbage";
+        return Err(Reply::Text(text.to_owned()));
+    };
+    let weight = match rest {
+        "%" if number < 0 => return refuse("Relative weight must be positive."),
+        "%" => {
+            let filed = config.pools[place.pool].servers[place.server].weight;
+            (i64::from(filed).saturating_mul(number) / 100).min(MAX_WEIGHT)
+        }
+        rest if rest.starts_with('%') => return trailing_garbage("weight"),
+        _ if !(0..=MAX_WEIGHT).contains(&number) => {
+            return refuse("Absolute weight can only be between 0 and 256 inclusive.");
+        }
+        "" => number,
+        _ => return trailing_garbage("weight"),
+    };
+    // At most 256, so it fits.
+    done(Change::Weight(place, u16::try_from(weight).unwrap_or(0)))
+}
+
+/// HAProxy ends these lines without an empty one.
+fn trailing_garbage<T>(what: &str) -> Result<T, Refusal> {
+    Err(Reply::Text(format!("Trailing garbage in {what} string")))
+}
+
+/// The number that a word begins with, as strtol finds it, and what follows it.
+fn leading_number(word: &str) -> Option<(i64, &str)> {
+    let digits_from = usize::from(word.starts_with(['-', '+']));
+    let digits = &word[digits_from..];
+    let end = digits
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(digits.len());
+    let (number, rest) = word.split_at(digits_from + end);
+    (end > 0).then(|| (number.parse().unwrap_or(i64::MAX), rest))
+}
+
+/// `set server POOL/SERVER addr IP [port PORT]`
+fn set_address(place: Place, words: &[&str], snapshot: &Snapshot) -> Result<Reply, Refusal> {
+    let Some(word) = words.first() else {
+        return refuse("set server <b>/<s> addr requires an address and optionally a port.");
+    };
+    let Ok(ip) = word.parse::<IpAddr>() else {
+        return refuse(&format!("Invalid addr '{word}' by 'stats socket command'"));
+    };
+    let server = &snapshot.pools[place.pool].servers[place.server];
+    let before = server.address;
+    let old_port = before.map_or(server.port, |address| address.port());
+    let mut port = old_port;
+    let mut answer = match before {
+        Some(address) if address.ip() == ip => "no need to change the addr".to_owned(),
+        Some(address) => format!("IP changed from '{}' to '{ip}'", address.ip()),
+        None => format!("IP changed from '' to '{ip}'"),
+    };
+    if let ["port", rest @ ..] = &words[1..] {
+        let word = rest.first().copied().unwrap_or_default();
+        answer += &match word.parse().ok().filter(|port| *port > 0) {
+            // As with HAProxy, the address is changed nevertheless.
+            None => format!(", problem converting port '{word}' to an int"),
+            Some(new) if new == old_port => ", no need to change the port".to_owned(),
+            Some(new) => {
+                port = new;
+                format!(", port changed from '{old_port}' to '{new}'")
+            }
+        };
+    }
+    let answer = format!("{answer} by 'stats socket command'\n");
+    let address = SocketAddr::new(ip, port);
+    if before == Some(address) {
+        return Err(Reply::Text(answer));
+    }
+    Ok(Reply::Change(Change::Address(place, address), answer))
+}
+
+/// `enable` and `disable`, `server`, `health` and `agent`.
+pub(super) fn enable(
+    what: &str,
+    on: bool,
+    place: Place,
+    config: &Config,
+) -> Result<Reply, Refusal> {
+    match (what, on) {
+        ("server", true) => done(Change::Admin(place, Admin::Ready)),
+        ("server", false) => done(Change::Admin(place, Admin::Maint)),
+        ("health", _) if is_checked(&place, config) => done(Change::Checked(place, on)),
+        ("health", true) => {
+            refuse("Health check was not configured on this server, cannot enable.")
+        }
+        ("agent", true) => refuse("Agent was not configured on this server, cannot enable."),
+        _ => Err(Reply::Text(String::new())),
+    }
+}
+
+/// `set maxconn server|frontend|global ...`
+pub(super) fn set_maxconn(
+    words: &[&str],
+    config: &Config,
+    snapshot: impl FnOnce() -> Snapshot,
+) -> Result<Reply, Refusal> {
+    match words {
+        ["server", rest @ ..] => {
+            let place = place(rest.first(), config)?;
+            let Some(word) = rest.get(1) else {
+                return refuse("Require <maxconn>.");
+            };
+            match leading_number(word) {
+                None => {
+                    let text = "maxconn string empty or preceded by garbage";
+                    Err(Reply::Text(text.to_owned()))
+                }
+                Some((number, "")) => done(Change::ServerLimit(place, limit(number)?)),
+                Some(_) => trailing_garbage("maxconn"),
+            }
+        }
+        ["frontend", rest @ ..] => {
+            let listener = listener(rest.first(), config)?;
+            let Some((number, _)) = rest.get(1).and_then(|word| leading_number(word)) else {
+                return refuse("Integer value expected.");
+            };
+            let name = config.listeners[listener].name.clone();
+            done(Change::ListenerLimit(listener, name, limit(number)?))
+        }
+        _ => {
+            let Some((number, _)) = words.get(1).and_then(|word| leading_number(word)) else {
+                return refuse("Expects an integer value.");
+            };
+            let hard = snapshot().hard_limit;
+            match u32::try_from(number) {
+                _ if number <= 0 => done(Change::CommonLimit(hard)),
+                Ok(limit) if limit <= hard => done(Change::CommonLimit(limit)),
+                _ => refuse("Value out of range."),
+            }
+        }
+    }
+}
+
+fn limit(number: i64) -> Result<u32, Refusal> {
+    u32::try_from(number).or_else(|_| refuse("Value out of range."))
+}
+
+/// The listener of that name.
+fn listener(word: Option<&&str>, config: &Config) -> Result<usize, Refusal> {
+    let Some(name) = word else {
+        return refuse("A frontend name is expected.");
+    };
+    let position = config.listeners.iter().position(|one| one.name == **name);
+    position.ok_or_else(|| Reply::line("No such frontend."))
+}

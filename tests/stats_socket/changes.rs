@@ -1,0 +1,286 @@
+//! Commands that change something, given to both in the same order.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::balancer::{Balancer, Servers};
+use crate::{compare_stat, server_states, value};
+
+/// Answered alike to the letter, one after the other.
+const SAME: [&str; 93] = [
+    "get weight rabbit/r2",
+    "get weight",
+    "get weight rabbit",
+    "get weight nosuch/r2",
+    "get weight rabbit/nosuch",
+    "set weight rabbit/r2",
+    "set weight rabbit/r2 300",
+    "set weight rabbit/r2 -3",
+    "set weight rabbit/r2 abc",
+    "set weight rabbit/r2 50x",
+    "set weight rabbit/r2 100%x",
+    "set weight rabbit/r2 -10%",
+    "set weight rabbit/r2 50",
+    "get weight rabbit/r2",
+    "set weight rabbit/r2 30%",
+    "get weight rabbit/r2",
+    "set weight rabbit/r2 900%",
+    "get weight rabbit/r2",
+    "set server rabbit/r2 weight 0",
+    "get weight rabbit/r2",
+    "set server rabbit/r2 weight",
+    "set server rabbit/r2 weight 100%",
+    "set server",
+    "set server rabbit/r2",
+    "set server rabbit/r2 nosuch",
+    "set server rabbit state ready",
+    "set server nosuch/r2 state ready",
+    "set server rabbit/nosuch state ready",
+    "set server rabbit/r2 state",
+    "set server rabbit/r2 state nosuch",
+    "set server rabbit/r2 health",
+    "set server rabbit/r2 health nosuch",
+    "set server rabbit/r2 agent",
+    "set server rabbit/r2 agent up",
+    "set server rabbit/r2 addr",
+    "set server rabbit/r2 addr nosuch",
+    "set server plain/n1 addr 127.0.0.1",
+    "set server plain/n1 addr 127.0.0.1 port nosuch",
+    "set server plain/n1 addr 127.0.0.2 port",
+    "set server plain/n1 addr 127.0.0.1",
+    "set server plain/n1 fqdn nosuch",
+    "set server plain/n1 check-port 12",
+    "set server plain/n1 check-addr 127.0.0.1",
+    "set server plain/n1 agent-addr 127.0.0.1",
+    "set server plain/n1 agent-send x",
+    "set server plain/n1 ssl on",
+    "enable server",
+    "disable server nosuch/r2",
+    "disable server rabbit",
+    "disable server rabbit/r2",
+    "enable server rabbit/r2",
+    "enable health rabbit/r2",
+    "disable health rabbit/r2",
+    "enable health rabbit/r2",
+    "enable health plain/n1",
+    "disable health plain/n1",
+    "enable agent rabbit/r2",
+    "disable agent rabbit/r2",
+    "enable agent nosuch/r2",
+    "set maxconn server",
+    "set maxconn server rabbit/r2",
+    "set maxconn server rabbit/r2 abc",
+    "set maxconn server rabbit/r2 3x",
+    "set maxconn server nosuch/r2 3",
+    "set maxconn server rabbit/r2 10",
+    "set maxconn server rabbit/r2 0",
+    "set maxconn frontend",
+    "set maxconn frontend amqp",
+    "set maxconn frontend nosuch 3",
+    "set maxconn frontend amqp -1",
+    "set maxconn frontend amqp 150",
+    "set maxconn frontend amqp 200",
+    "set maxconn global",
+    "set maxconn global 100000",
+    "set maxconn global 250",
+    "set maxconn global 0",
+    "set timeout",
+    "set timeout nosuch 3",
+    "set timeout cli",
+    "set timeout cli abc",
+    "set timeout cli 0",
+    "set timeout cli 20",
+    "shutdown sessions server",
+    "shutdown sessions server nosuch/r2",
+    "shutdown sessions server rabbit/nosuch",
+    "shutdown sessions server rabbit/r2",
+    "clear counters",
+    "clear counters all",
+    "operator;show cli level;set weight rabbit/r2 3;clear counters;clear counters all",
+    "user;show cli level;get weight rabbit/r2;clear counters;disable server rabbit/r2",
+    "user;operator;show cli level",
+    "user;set timeout cli 3;set maxconn global 3;shutdown sessions server rabbit/r2",
+    "user;enable health rabbit/r2;set server rabbit/r2 state maint;set nosuch",
+];
+
+#[test]
+fn changes_are_answered_as_haproxy_answers_them() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    let warren = Balancer::warren(&servers);
+    for command in SAME {
+        let (ours, theirs) = (warren.ask_line(command), haproxy.ask_line(command));
+        // What is unknown is answered with the list of commands, which differs.
+        let known = |answer: &str| answer.split("Unknown command").next().unwrap().to_owned();
+        assert_eq!(known(&ours), known(&theirs), "{command}");
+    }
+    // Nothing of it has left a trace.
+    let ask = "show stat\n";
+    let up = |rows: &str| value(rows, "r2", "status") == "UP";
+    compare_stat(&warren.ask_until(ask, up), &haproxy.ask_until(ask, up));
+}
+
+/// What the statistics of both show after a change: a column of `show stat`.
+const SHOWN: [(&str, &str, &str, &str); 14] = [
+    ("set server rabbit/r2 state drain", "r2", "status", "DRAIN"),
+    ("set server rabbit/r2 state maint", "r2", "status", "MAINT"),
+    ("show version", "BACKEND", "status", "DOWN"),
+    ("set server rabbit/r2 state ready", "r2", "status", "UP"),
+    ("disable server rabbit/r1", "r1", "status", "MAINT"),
+    ("enable server rabbit/r1", "r1", "status", "DOWN"),
+    ("set weight rabbit/r2 40%", "r2", "weight", "40"),
+    ("show version", "r2", "uweight", "40"),
+    ("show version", "BACKEND", "weight", "40"),
+    ("set weight rabbit/r2 0", "BACKEND", "act", "0"),
+    ("set weight rabbit/r2 7", "BACKEND", "act", "1"),
+    ("set maxconn server rabbit/r2 10", "r2", "slim", "10"),
+    ("set maxconn frontend amqp 150", "FRONTEND", "slim", "150"),
+    (
+        "set server rabbit/r2 addr 127.0.0.9",
+        "r2",
+        "check_status",
+        "L4CON",
+    ),
+];
+
+#[test]
+fn changes_are_seen_in_the_statistics_of_both() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    let warren = Balancer::warren(&servers);
+    for balancer in [&haproxy, &warren] {
+        for (command, row, column, wanted) in SHOWN {
+            let _ = balancer.ask_line(command);
+            balancer.ask_until("show stat\n", |rows| value(rows, row, column) == wanted);
+        }
+        let _ = balancer.ask_line("set maxconn global 250");
+        assert!(balancer.ask("show info\n").contains("\nMaxconn: 250\n"));
+    }
+    let _ = [&haproxy, &warren].map(|one| one.ask_line("disable server plain/n1"));
+    let _ = [&haproxy, &warren].map(|one| one.ask_line("set server rabbit/r3 state drain"));
+    let ask = "show servers state\n";
+    let decided = |text: &str| text.contains(" r2 127.0.0.9 0 0 7 100 ");
+    let ours = server_states(&warren.ask_until(ask, decided));
+    assert_eq!(ours, server_states(&haproxy.ask_until(ask, decided)));
+}
+
+/// Whether the other side has closed or reset the connection.
+fn is_over(client: &mut TcpStream) -> bool {
+    client
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    match client.read(&mut [0]) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
+
+fn client(balancer: &Balancer, open: &str) -> TcpStream {
+    let mut client = balancer.connect();
+    client.write_all(b"hello").unwrap();
+    balancer.ask_until("show stat\n", |rows| value(rows, "r2", "scur") == open);
+    client
+}
+
+#[test]
+fn open_connections_survive_every_state_and_weight_and_end_when_told() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    for balancer in [&haproxy, &Balancer::warren(&servers)] {
+        let mut clients = [client(balancer, "1"), client(balancer, "2")];
+        for command in [
+            "set server rabbit/r2 state drain",
+            "set server rabbit/r2 state maint",
+            "set server rabbit/r2 state ready",
+            "set weight rabbit/r2 0",
+            "set maxconn server rabbit/r2 1",
+            "set maxconn frontend amqp 1",
+            "set maxconn global 1",
+        ] {
+            assert_eq!(balancer.ask_line(command), "\n");
+            assert!(!clients.iter_mut().any(is_over), "{command}");
+        }
+        let _ = balancer.ask_line("shutdown sessions server rabbit/r2");
+        assert!(clients.iter_mut().all(is_over));
+        balancer.ask_until("show stat\n", |rows| value(rows, "r2", "scur") == "0");
+    }
+}
+
+#[test]
+fn who_waits_for_a_limit_gets_in_when_it_is_raised() {
+    let servers = Servers::start();
+    let warren = Balancer::warren(&servers);
+    for (lower, raise) in [
+        ("set maxconn frontend amqp 1", "set maxconn frontend amqp 2"),
+        ("set maxconn global 1", "set maxconn global 0"),
+        (
+            "set maxconn server rabbit/r2 1",
+            "set maxconn server rabbit/r2 0",
+        ),
+    ] {
+        let _ = warren.ask_line(lower);
+        let first = client(&warren, "1");
+        let second = warren.connect();
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(
+            value(&warren.ask("show stat\n"), "r2", "scur"),
+            "1",
+            "{lower}"
+        );
+        let _ = warren.ask_line(raise);
+        warren.ask_until("show stat\n", |rows| value(rows, "r2", "scur") == "2");
+        drop((first, second));
+        warren.ask_until("show stat\n", |rows| value(rows, "r2", "scur") == "0");
+        let _ = warren.ask_line("set maxconn frontend amqp 200");
+    }
+}
+
+#[test]
+fn every_change_is_logged_with_who_made_it() {
+    let warren = Balancer::warren(&Servers::start());
+    let _ =
+        warren.ask_line("disable server rabbit/r2;set weight rabbit/r2 50%;get weight rabbit/r2");
+    let _ = warren.ask_line("set weight rabbit/r2 300;user;enable server rabbit/r2");
+    let log = warren.log_until("set server rabbit/r2 weight 50");
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("stats socket"))
+        .collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    let who = format!("uid={} ", nix::unistd::getuid());
+    let pid = format!("pid={} ", std::process::id());
+    for (line, command) in lines.iter().zip(["state maint", "weight 50"]) {
+        assert!(line.contains(&who) && line.contains(&pid), "{line}");
+        assert!(
+            line.contains(&format!("set server rabbit/r2 {command}")),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_server_whose_checks_are_stopped_stays_as_it_is() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    for balancer in [&haproxy, &Balancer::warren(&servers)] {
+        let _ = balancer.ask_line("disable health rabbit/r2;set server rabbit/r2 addr 127.0.0.9");
+        // Three checks would have failed by now.
+        std::thread::sleep(Duration::from_millis(1000));
+        let rows = balancer.ask("show stat\n");
+        let shown = ["status", "check_status", "chkfail"].map(|column| value(&rows, "r2", column));
+        assert_eq!(shown, ["no check", "", ""]);
+        let states = balancer.ask("show servers state\n");
+        assert!(states.contains(" 6 3 4 2 0 "), "{states}");
+        let _ = balancer.ask_line("enable health rabbit/r2");
+        balancer.ask_until("show stat\n", |rows| value(rows, "r2", "status") == "DOWN");
+    }
+}
