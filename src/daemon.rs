@@ -330,6 +330,7 @@ async fn control(
         registry: Arc::clone(&control.registry),
         monitors: Arc::clone(&monitors),
         signal: receiver,
+        inboxes: Arc::clone(&hands.inboxes),
     };
     let threads = start_workers(shared, &limits, sockets, pipes_per_worker)?;
     // Last: the listeners are bound before an address may be claimed, and the pools are known.

@@ -14,6 +14,7 @@ pub mod form;
 pub mod history;
 pub mod info;
 pub mod servers_state;
+pub mod sessions;
 pub mod snapshot;
 pub mod totals;
 pub mod words;

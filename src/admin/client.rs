@@ -1,8 +1,10 @@
 //! One client of the stats socket: lines in, answers out.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,9 +12,12 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::Hands;
-use super::command::{Change, Reply, answer};
+use super::command::{Reply, Wanted, answer};
 use super::framing::{Words, commands};
 use crate::config::Level;
+use crate::proxy::inquiry::Question;
+use crate::proxy::sight::Id;
+use crate::stats::sessions;
 
 /// A longer line is the end of the connection, as with HAProxy.
 const MAX_LINE: usize = 16 * 1024;
@@ -64,7 +69,7 @@ impl Client {
                 return Ok(());
             };
             for words in commands(&line) {
-                let Some(text) = self.obey(&words) else {
+                let Some(text) = self.obey(&words).await? else {
                     return Ok(());
                 };
                 self.write(text.as_bytes()).await?;
@@ -79,26 +84,73 @@ impl Client {
     }
 
     /// Does what a command says and returns its answer; `None` ends the connection.
-    fn obey(&mut self, words: &Words) -> Option<String> {
-        let registry = &self.hands.registry;
+    async fn obey(&mut self, words: &Words) -> io::Result<Option<String>> {
+        let registry = Arc::clone(&self.hands.registry);
         let snapshot = || registry.snapshot(Instant::now());
         match answer(words, self.level, &registry.config, snapshot) {
-            Reply::Text(text) => return Some(text),
+            Reply::Text(text) => return Ok(Some(text)),
             Reply::Change(change, text) => {
                 self.hands.perform(&change, Instant::now());
                 self.log(&change);
-                return Some(text);
+                return Ok(Some(text));
             }
+            Reply::Sessions(wanted) => return self.sessions(wanted).await.map(Some),
+            Reply::EndSession(id) => return Ok(Some(self.end_session(id).await)),
             Reply::TogglePrompt => self.interactive = !self.interactive,
             Reply::Lower(level) => self.level = level,
             Reply::Timeout(idle) => self.idle = idle,
-            Reply::Quit => return None,
+            Reply::Quit => return Ok(None),
         }
-        Some(String::new())
+        Ok(Some(String::new()))
+    }
+
+    /// Writes connections while the workers tell them, page by page: there may be very many. The
+    /// last words of the answer come back.
+    async fn sessions(&mut self, wanted: Wanted) -> io::Result<String> {
+        let render = match wanted {
+            Wanted::Short => sessions::short,
+            Wanted::Long | Wanted::One(_) => sessions::long,
+        };
+        let config = Arc::clone(&self.hands.registry.config);
+        if let Wanted::One(id) = wanted {
+            let found = self.hands.ask(id.worker(), Question::One(id)).await;
+            let mut text = String::new();
+            match found.as_ref().and_then(|answer| answer.sights.first()) {
+                Some(sight) => render(&mut text, sight, &config),
+                None => text.push_str("Session not found.\n"),
+            }
+            return Ok(text);
+        }
+        for worker in 0..self.hands.inboxes.len() {
+            let mut from = Some(0);
+            while let Some(place) = from {
+                let Some(page) = self.hands.ask(worker, Question::Page(place)).await else {
+                    break;
+                };
+                let mut text = String::new();
+                for sight in &page.sights {
+                    render(&mut text, sight, &config);
+                }
+                self.write(text.as_bytes()).await?;
+                from = page.next;
+            }
+        }
+        Ok(String::new())
+    }
+
+    async fn end_session(&self, id: Id) -> String {
+        let ended = self.hands.ask(id.worker(), Question::End(id)).await;
+        match ended.is_some_and(|answer| !answer.sights.is_empty()) {
+            true => {
+                self.log(&format_args!("shutdown session 0x{:x}", id.0));
+                String::new()
+            }
+            false => "No such session (use 'show sess').\n".to_owned(),
+        }
     }
 
     /// One line for everything that was changed, with whom the kernel says the client to be.
-    fn log(&self, change: &Change) {
+    fn log(&self, change: &dyn Display) {
         let peer = self.stream.peer_cred();
         let (uid, gid) = peer
             .as_ref()

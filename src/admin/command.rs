@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{Config, Level};
+use crate::proxy::sight::Id;
 use crate::stats::form::Style;
 use crate::stats::history::Clear;
 use crate::stats::snapshot::Snapshot;
@@ -23,6 +24,10 @@ pub enum Reply {
     Text(String),
     /// This change, and then this text.
     Change(Change, String),
+    /// Connections, which only the workers know.
+    Sessions(Wanted),
+    /// The end of this connection.
+    EndSession(Id),
     /// Interactive mode on or off.
     TogglePrompt,
     /// The client may do less from now on.
@@ -33,8 +38,19 @@ pub enum Reply {
     Quit,
 }
 
+/// Which connections, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// All, a line each.
+    Short,
+    /// All in detail.
+    Long,
+    /// This one in detail.
+    One(Id),
+}
+
 impl Reply {
-    fn line(text: &str) -> Self {
+    pub(super) fn line(text: &str) -> Self {
         Self::Text(format!("{text}\n"))
     }
 }
@@ -118,6 +134,9 @@ fn show(
                 None => Reply::line("Can't find backend."),
             }
         }
+        ["sess", "all", ..] => Reply::Sessions(Wanted::Long),
+        ["sess", id, ..] => Reply::Sessions(pointer(id).map_or(Wanted::Short, Wanted::One)),
+        ["sess"] => Reply::Sessions(Wanted::Short),
         ["cli", ..] => Reply::line(match level {
             Level::User => "user",
             Level::Operator => "operator",
@@ -152,6 +171,11 @@ fn alter(
             let place = change::place(rest.first(), config)?;
             change::enable(what, *verb == "enable", place, config)
         }
+        ["shutdown", "session", rest @ ..] => {
+            let id = rest.first().and_then(|word| pointer(word));
+            let expected = || Reply::line("Session pointer expected (use 'show sess').");
+            id.map(Reply::EndSession).ok_or_else(expected)
+        }
         ["shutdown", _, _, rest @ ..] => {
             let place = change::place(rest.first(), config)?;
             Ok(Reply::Change(Change::EndServer(place), String::new()))
@@ -160,6 +184,15 @@ fn alter(
         [_, _, "all", ..] => Ok(Reply::Change(Change::Clear(Clear::All), String::new())),
         _ => Ok(Reply::Change(Change::Clear(Clear::Maxima), String::new())),
     }
+}
+
+/// A connection's id as `show sess` writes it.
+fn pointer(word: &str) -> Option<Id> {
+    let number = match word.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok()?,
+        None => word.parse().ok()?,
+    };
+    (number > 0).then_some(Id(number))
 }
 
 /// `set timeout cli TIME`: seconds, or a number with a unit.

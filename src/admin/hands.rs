@@ -4,21 +4,28 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::command::{Change, Place};
 use crate::health::monitor::{Monitors, OnChange};
 use crate::pool::Pool;
 use crate::pool::server::{Admin, StateChange};
+use crate::proxy::inquiry::{Answer, Inbox, Question};
 use crate::proxy::worker::{CommonLimits, Signal};
 use crate::stats::Registry;
+
+/// How long a worker may take to answer; one that is well needs a few microseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The daemon as the stats socket can change it.
 pub struct Hands {
     /// Everything that can be known.
     pub registry: Arc<Registry>,
+    /// By worker.
+    pub inboxes: Arc<[Inbox]>,
     /// Told of each change of a server's state.
     on_change: OnChange,
     /// To the workers.
@@ -44,6 +51,7 @@ impl Hands {
         signal: &Rc<watch::Sender<Signal>>,
     ) -> Rc<Self> {
         Rc::new(Self {
+            inboxes: registry.workers.iter().map(|_| Inbox::default()).collect(),
             registry: Arc::clone(registry),
             on_change: Rc::clone(on_change),
             signal: Rc::clone(signal),
@@ -59,6 +67,12 @@ impl Hands {
         };
         // There is nothing to be replaced: a daemon starts once.
         let _ = self.running.set(running);
+    }
+
+    /// Asks a worker; `None` when there is none of that index or it does not answer.
+    pub(super) async fn ask(&self, worker: usize, question: Question) -> Option<Answer> {
+        let answer = self.inboxes.get(worker)?.ask(question);
+        timeout(PATIENCE, answer).await.ok().flatten()
     }
 
     /// Makes a change.

@@ -17,6 +17,7 @@ use super::account::{Account, Cause, During, Ending};
 use super::connect::{self, DialError};
 use super::limit::Slot;
 use super::relay::{Relay, Scratch, Side, cause_of};
+use super::sight::{Id, Sight};
 use super::vanish::{self, Peer};
 use super::worker::{SWEEP, Stage, Worker};
 use super::{admit, proxy_protocol};
@@ -35,6 +36,8 @@ pub(super) enum Order {
     EndIdle,
     /// End: the address that the client connected to is not ours any more.
     EndReleased,
+    /// End: an operator wants it.
+    EndByOperator,
     /// End: the process stops.
     EndStopped,
 }
@@ -482,6 +485,26 @@ impl Connection {
         }
     }
 
+    /// What somebody who asks may know of it.
+    pub(super) fn sight(&self) -> Sight {
+        let worker = &self.worker;
+        let accepted = self
+            .accepted_at
+            .saturating_duration_since(worker.registry.started);
+        Sight {
+            id: Id::new(worker.index, self.key, accepted),
+            client: self.client.get(),
+            listener: self.listener,
+            server: self.server.get(),
+            during: self.during.get(),
+            age: self.accepted_at.elapsed(),
+            silence: self.silence(),
+            to_server: self.to_server.get(),
+            to_client: self.to_client.get(),
+            retries: self.retries.get(),
+        }
+    }
+
     /// Whether the client connected to one of these addresses.
     pub(super) fn is_at(&self, addresses: &[IpAddr]) -> bool {
         self.local.is_some_and(|local| addresses.contains(&local))
@@ -545,6 +568,7 @@ impl Connection {
         match self.order.take()? {
             Order::EndIdle => Some(Cause::IdleTimeout),
             Order::EndReleased => Some(Cause::AddressReleased),
+            Order::EndByOperator => Some(Cause::EndedByOperator),
             Order::EndStopped => Some(Cause::Stopped),
             Order::Look => {
                 if let Some(seat) = &*self.seat.borrow() {

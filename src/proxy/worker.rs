@@ -19,6 +19,7 @@ use tokio::sync::{Notify, watch};
 
 use super::account::{Account, Cause};
 use super::connection::{Connection, Order};
+use super::inquiry::Inbox;
 use super::limit::Limits;
 use super::listener;
 use super::pipe::PipePool;
@@ -71,6 +72,8 @@ pub struct Shared {
     pub monitors: Arc<[Monitors]>,
     /// The control thread's voice.
     pub signal: watch::Receiver<Signal>,
+    /// By worker: questions about single connections.
+    pub inboxes: Arc<[Inbox]>,
 }
 
 /// The limits that all workers keep together.
@@ -93,6 +96,7 @@ impl CommonLimits {
 
 /// The state of one worker.
 pub(super) struct Worker {
+    pub(super) index: usize,
     pub(super) registry: Arc<Registry>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) limits: Arc<Limits>,
@@ -145,13 +149,15 @@ pub async fn run(
     pipes: usize,
 ) {
     let worker = Rc::new(Worker::new(index, &shared, Arc::clone(&limits.0), pipes));
-    worker.run(shared.signal, sockets).await;
+    let inbox = &shared.inboxes[index];
+    worker.run(shared.signal, inbox, sockets).await;
 }
 
 impl Worker {
     fn new(index: usize, shared: &Shared, limits: Arc<Limits>, pipes: usize) -> Self {
         let counters = Arc::clone(&shared.registry.workers[index]);
         Self {
+            index,
             registry: Arc::clone(&shared.registry),
             limits,
             scratch: Scratch::new(PipePool::new(pipes, Arc::clone(&counters))),
@@ -169,6 +175,7 @@ impl Worker {
     async fn run(
         self: Rc<Self>,
         mut signal: watch::Receiver<Signal>,
+        inbox: &Inbox,
         sockets: Vec<(usize, StdListener)>,
     ) {
         let accepting: Vec<_> = sockets
@@ -182,6 +189,7 @@ impl Worker {
         loop {
             tokio::select! {
                 _ = sweep.tick() => self.sweep(),
+                () = inbox.rung() => self.answer_one(inbox),
                 () = self.ended.notified(), if self.counts_endings() => {}
                 changed = signal.changed() => {
                     // The control thread is gone only when the process is ending.

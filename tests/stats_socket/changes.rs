@@ -170,7 +170,7 @@ fn changes_are_seen_in_the_statistics_of_both() {
 }
 
 /// Whether the other side has closed or reset the connection.
-fn is_over(client: &mut TcpStream) -> bool {
+pub(crate) fn is_over(client: &mut TcpStream) -> bool {
     client
         .set_read_timeout(Some(Duration::from_millis(300)))
         .unwrap();
@@ -180,7 +180,7 @@ fn is_over(client: &mut TcpStream) -> bool {
     }
 }
 
-fn client(balancer: &Balancer, open: &str) -> TcpStream {
+pub(crate) fn client(balancer: &Balancer, open: &str) -> TcpStream {
     let mut client = balancer.connect();
     client.write_all(b"hello").unwrap();
     balancer.ask_until("show stat\n", |rows| value(rows, "r2", "scur") == open);

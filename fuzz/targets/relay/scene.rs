@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 use warren::config::{self, limits::Surroundings};
 use warren::pool::Pool;
+use warren::proxy::inquiry::Inbox;
 use warren::proxy::listener;
 use warren::proxy::worker::{self, CommonLimits, Shared};
 use warren::stats::{Gauge, Registry, WorkerCounters};
@@ -127,6 +128,7 @@ impl Scene {
             registry: Arc::clone(&registry),
             monitors: Vec::new().into(),
             signal: receiver,
+            inboxes: vec![Inbox::default()].into(),
         };
         runtime.spawn_local(async move { worker::run(0, shared, &limits, sockets, 2).await });
         Self {

@@ -29,7 +29,7 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 23] = [
+const COMMANDS: [Command; 25] = [
     command(
         &["clear", "counters"],
         Level::Operator,
@@ -139,6 +139,12 @@ const COMMANDS: [Command; 23] = [
         "dump volatile server information (all or for a single backend)",
     ),
     command(
+        &["show", "sess"],
+        Level::Operator,
+        "show sess [id|all]",
+        "report the open connections, or one or all of them in detail",
+    ),
+    command(
         &["show", "stat"],
         Level::User,
         "show stat [desc|json|no-maint|typed|up]*",
@@ -149,6 +155,12 @@ const COMMANDS: [Command; 23] = [
         Level::User,
         "show version",
         "show version of the current process",
+    ),
+    command(
+        &["shutdown", "session"],
+        Level::Admin,
+        "shutdown session [id]",
+        "end one connection",
     ),
     command(
         &["shutdown", "sessions", "server"],
@@ -189,7 +201,7 @@ const ALWAYS: [Command; 3] = [
 
 /// How alike two texts must be for one to be a misspelling of the other: 1 is equal, 0 has nothing
 /// in common.
-const ALIKE: f64 = 0.6;
+const ALIKE: f64 = 0.7;
 
 /// The level that a command needs; `None` when there is no such command.
 pub(super) fn level(words: &[&str]) -> Option<Level> {

@@ -1,0 +1,108 @@
+//! Questions about single connections. Only the worker that a connection lives on knows it, so it
+//! is asked, and answers a page at a time: a look at all of 100,000 would hold up their bytes.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::connection::Order;
+use super::sight::{Id, Sight};
+use super::worker::Worker;
+
+/// Places in the table of connections that a worker looks at for one question.
+const PAGE: usize = 256;
+
+/// What can be asked of a worker.
+#[derive(Debug, Clone, Copy)]
+pub enum Question {
+    /// Some of its connections, from this place on.
+    Page(usize),
+    /// This one.
+    One(Id),
+    /// This one, which is to be ended.
+    End(Id),
+}
+
+/// The answer to a [`Question`].
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The connections that were found.
+    pub sights: Vec<Sight>,
+    /// Where to ask on; `None` when there are no more.
+    pub next: Option<usize>,
+}
+
+/// The questions to one worker.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    waiting: Mutex<VecDeque<(Question, oneshot::Sender<Answer>)>>,
+    bell: Notify,
+}
+
+impl Inbox {
+    /// Asks; `None` when the worker has ended.
+    pub async fn ask(&self, question: Question) -> Option<Answer> {
+        let (reply, answer) = oneshot::channel();
+        self.put(question, reply);
+        self.bell.notify_one();
+        answer.await.ok()
+    }
+
+    fn put(&self, question: Question, reply: oneshot::Sender<Answer>) {
+        let mut waiting = self.waiting();
+        // Of somebody who gave up while the worker was busy.
+        waiting.retain(|(_, reply)| !reply.is_closed());
+        waiting.push_back((question, reply));
+    }
+
+    /// Ends when there may be a question.
+    pub(super) async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
+    fn next(&self) -> Option<(Question, oneshot::Sender<Answer>)> {
+        self.waiting().pop_front()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<(Question, oneshot::Sender<Answer>)>> {
+        // A panic ends the process, so nobody sees what a panic left behind.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Worker {
+    /// Answers one question; another one rings again.
+    pub(super) fn answer_one(&self, inbox: &Inbox) {
+        let Some((question, reply)) = inbox.next() else {
+            return;
+        };
+        inbox.bell.notify_one();
+        // Whoever asked may have gone.
+        let _ = reply.send(self.answer(question));
+    }
+
+    fn answer(&self, question: Question) -> Answer {
+        let connections = self.connections.borrow();
+        let mut answer = Answer::default();
+        match question {
+            Question::Page(from) => {
+                let places = from..connections.capacity().min(from.saturating_add(PAGE));
+                answer.next = (places.end < connections.capacity()).then_some(places.end);
+                let found = places.filter_map(|key| connections.get(key));
+                answer.sights.extend(found.map(|one| one.sight()));
+            }
+            Question::One(id) | Question::End(id) => {
+                let found = connections.get(id.key());
+                let Some(found) = found.filter(|found| found.sight().id == id) else {
+                    return answer;
+                };
+                answer.sights.push(found.sight());
+                if matches!(question, Question::End(_)) {
+                    found.give(Order::EndByOperator);
+                }
+            }
+        }
+        answer
+    }
+}
