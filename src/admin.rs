@@ -8,6 +8,7 @@
 mod bind;
 mod client;
 pub mod command;
+mod events;
 pub mod framing;
 mod hands;
 
@@ -19,6 +20,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 pub use bind::bind;
+pub use events::Events;
 pub use hands::Hands;
 
 /// Clients served at once. One more takes the place of the one that has been still for longest:

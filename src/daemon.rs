@@ -22,7 +22,7 @@ mod election;
 
 use election::{Ears, Ended, Voice};
 
-use crate::admin::{self, Hands};
+use crate::admin::{self, Events, Hands};
 use crate::config::Config;
 use crate::config::limits::{Needs, PIPES_PER_WORKER};
 use crate::health::monitor::{self, Monitors, OnChange};
@@ -303,8 +303,9 @@ async fn control(
         changed,
     } = ears;
     tokio::task::spawn_local(pass_on(changed, voice.clone(), Rc::clone(&signal)));
-    let on_change = on_change(&voice, &signal);
-    let hands = Hands::new(&registry, &on_change, &signal);
+    let events = Rc::default();
+    let on_change = on_change(&voice, &signal, &events);
+    let hands = Hands::new(&registry, &on_change, &events, &signal);
     let _socket_file = serve_admin(&hands)?;
     let mut control = Control {
         registry,
@@ -639,10 +640,18 @@ impl Control {
 }
 
 /// What follows from a change of a server's state.
-fn on_change(voice: &Voice, signal: &Rc<watch::Sender<Signal>>) -> OnChange {
-    let (voice, signal) = (voice.clone(), Rc::clone(signal));
+fn on_change(voice: &Voice, signal: &Rc<watch::Sender<Signal>>, events: &Rc<Events>) -> OnChange {
+    let (voice, signal, events) = (voice.clone(), Rc::clone(signal), Rc::clone(events));
     Rc::new(move |pool: &Pool, change: &StateChange| {
         log_change(pool, change);
+        events.note(&format!(
+            "server {}/{} {} -> {}: {}",
+            pool.config.name,
+            pool.servers[change.server].config.name,
+            change.from.name(),
+            change.to.name(),
+            change.reason
+        ));
         voice.tell_pool(pool, Instant::now());
         if change.to == State::Down {
             signal.send_modify(|signal| signal.revocations += 1);

@@ -71,6 +71,7 @@
 
 pub mod admin;
 pub mod amqp;
+pub mod calendar;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -13,6 +13,7 @@ pub mod csv;
 pub mod form;
 pub mod history;
 pub mod info;
+pub mod servers_conn;
 pub mod servers_state;
 pub mod sessions;
 pub mod snapshot;

@@ -265,7 +265,17 @@ fn server_states(text: &str) -> Vec<Vec<String>> {
 }
 
 /// Answered alike to the letter, but for the version.
-const SAME: [&str; 17] = [
+const SAME: [&str; 27] = [
+    "show backend\n",
+    "show table\n",
+    "show table nosuch\n",
+    "show errors nosuch\n",
+    "user;show errors\n",
+    "show events nosuch\n",
+    "show servers conn nosuch\n",
+    "user;show backend;show version\n",
+    "prompt\nget weight rabbit/r2;get weight rabbit/nosuch\nuser;operator\nshow cli level\n",
+    "get weight rabbit/r2 ; get weight rabbit/r1\r\n",
     "show version;show cli level\n",
     "  show   version \r\n",
     "show version extra\nshow cli level\n",
@@ -307,6 +317,13 @@ fn the_protocol_is_haproxys() {
         let (ours, theirs) = both(request);
         assert_eq!(ours, theirs, "{request:?}");
     }
+    // But for the moment, and for the estimate of connections needed.
+    let captured = |answer: String| answer.split(" on [").next().unwrap().to_owned();
+    let ask = "show errors\n";
+    assert_eq!(captured(warren.ask(ask)), captured(haproxy.ask(ask)));
+    let idle = |answer: String| answer.replace(" 5000 0 1 1 ", " 5000 0 0 0 ");
+    let ask = "show servers conn\n";
+    assert_eq!(idle(warren.ask(ask)), idle(haproxy.ask(ask)));
     for request in LISTS {
         let (ours, theirs) = both(request);
         let without_commands = |answer: &str| -> Vec<String> {
@@ -328,6 +345,35 @@ fn the_protocol_is_haproxys() {
                 .collect()
         };
         assert_eq!(names(&ours), names(&theirs), "{filter:?}");
+    }
+}
+
+#[test]
+fn the_latest_changes_are_events_and_what_warren_has_not_is_said() {
+    let warren = Balancer::warren(&Servers::start());
+    let list = warren.ask("show events\n");
+    assert!(
+        list.contains("\n    changes    : type=buffer, 0 dropped, "),
+        "{list}"
+    );
+    let _ = warren.ask("set server rabbit/r2 state drain\n");
+    let events = warren.ask("show events changes\n");
+    for line in [
+        "rabbit/r1 unknown -> down: ",
+        "rabbit/r2 up -> drain: by an operator\n",
+    ] {
+        assert!(events.contains(line), "{events}");
+    }
+    let sockets = warren.ask("show cli sockets\n");
+    let line = format!("\nunix@{} admin all\n\n", warren.socket().display());
+    assert!(sockets.ends_with(&line), "{sockets}");
+    for request in [
+        "show map\n",
+        "add acl x y\n",
+        "set ssl cert x\n",
+        "show env\n",
+    ] {
+        assert_eq!(warren.ask(request), "This is not supported by warren.\n\n");
     }
 }
 

@@ -94,6 +94,7 @@ impl Client {
                 self.log(&change);
                 return Ok(Some(text));
             }
+            Reply::Events => return Ok(Some(self.hands.events.text())),
             Reply::Sessions(wanted) => return self.sessions(wanted).await.map(Some),
             Reply::EndSession(id) => return Ok(Some(self.end_session(id).await)),
             Reply::TogglePrompt => self.interactive = !self.interactive,

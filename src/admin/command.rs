@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use crate::calendar;
 use crate::config::{Config, Level};
 use crate::proxy::sight::Id;
 use crate::stats::form::Style;
 use crate::stats::history::Clear;
 use crate::stats::snapshot::Snapshot;
-use crate::stats::{csv, info, servers_state};
+use crate::stats::{csv, info, servers_conn, servers_state};
 
 mod change;
 mod usage;
@@ -24,6 +25,8 @@ pub enum Reply {
     Text(String),
     /// This change, and then this text.
     Change(Change, String),
+    /// What has changed lately.
+    Events,
     /// Connections, which only the workers know.
     Sessions(Wanted),
     /// The end of this connection.
@@ -92,18 +95,24 @@ pub fn answer(
 
 /// What warren does not have is not unknown: scripts get a clear word.
 fn unsupported(words: &[&str]) -> Option<Reply> {
-    const FAMILIES: [&str; 14] = [
+    const FAMILIES: [&str; 20] = [
         "acl",
-        "cache",
+        "activity",
         "ca-file",
+        "cache",
         "dynamic-cookie",
+        "env",
+        "fd",
+        "libs",
         "map",
         "peers",
         "pools",
         "profiling",
         "resolvers",
         "ssl",
+        "startup-logs",
         "table",
+        "tasks",
         "threads",
         "tls-keys",
         "var",
@@ -128,22 +137,69 @@ fn show(
             let legends = config.admin.socket_level > Level::User;
             show_stat(rest, legends, &snapshot())
         }
-        ["servers", _, rest @ ..] => {
-            match servers_state::render(&snapshot(), rest.first().copied()) {
-                Some(text) => Reply::Text(text),
-                None => Reply::line("Can't find backend."),
-            }
+        ["servers", what, rest @ ..] => {
+            let only = rest.first().copied();
+            let text = match *what {
+                "conn" => servers_conn::render(&snapshot(), only),
+                _ => servers_state::render(&snapshot(), only),
+            };
+            text.map_or_else(|| Reply::line("Can't find backend."), Reply::Text)
+        }
+        ["backend", ..] => {
+            let names = config.pools.iter().map(|pool| pool.name.as_str());
+            Reply::line(
+                &["# name"]
+                    .into_iter()
+                    .chain(names)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            )
+        }
+        ["errors", rest @ ..] => show_errors(rest.first().copied(), &snapshot()),
+        // There are no tables to be found.
+        ["table"] => Reply::Text(String::new()),
+        ["table", ..] => Reply::line("No such table"),
+        ["events", "changes", ..] => Reply::Events,
+        ["events"] => Reply::line(
+            "Supported events sinks are listed below. Add -w(wait), -n(new). Any key to stop\n    \
+             changes    : type=buffer, 0 dropped, the latest changes of servers",
+        ),
+        ["events", ..] => Reply::Text("No such event sink".to_owned()),
+        ["cli", "sockets", ..] => {
+            let path = config.admin.socket.as_deref().unwrap_or("".as_ref());
+            let level = level_name(config.admin.socket_level);
+            Reply::line(&format!(
+                "# socket lvl processes\nunix@{} {level} all",
+                path.display()
+            ))
         }
         ["sess", "all", ..] => Reply::Sessions(Wanted::Long),
         ["sess", id, ..] => Reply::Sessions(pointer(id).map_or(Wanted::Short, Wanted::One)),
         ["sess"] => Reply::Sessions(Wanted::Short),
-        ["cli", ..] => Reply::line(match level {
-            Level::User => "user",
-            Level::Operator => "operator",
-            Level::Admin => "admin",
-        }),
+        ["cli", ..] => Reply::line(level_name(level)),
         _ => Reply::line(&info::version(&snapshot())),
     }
+}
+
+const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::User => "user",
+        Level::Operator => "operator",
+        Level::Admin => "admin",
+    }
+}
+
+/// `show errors [PROXY]`: nothing is captured that is not HTTP.
+fn show_errors(name: Option<&str>, snapshot: &Snapshot) -> Reply {
+    if let Some(name) = name
+        && iid_of(name, snapshot).is_none()
+        && name.parse::<i64>().is_err()
+    {
+        return Reply::line("No such proxy.");
+    }
+    let started = Duration::from_secs(snapshot.started_at);
+    let now = calendar::haproxy(started + Duration::from_millis(snapshot.uptime_ms));
+    Reply::line(&format!("Total events captured on [{now}] : 0"))
 }
 
 /// Commands that change something, and those that belong to them.

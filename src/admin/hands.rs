@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::Events;
 use super::command::{Change, Place};
 use crate::health::monitor::{Monitors, OnChange};
 use crate::pool::Pool;
@@ -24,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Hands {
     /// Everything that can be known.
     pub registry: Arc<Registry>,
+    pub(super) events: Rc<Events>,
     /// By worker.
     pub inboxes: Arc<[Inbox]>,
     /// Told of each change of a server's state.
@@ -48,12 +50,14 @@ impl Hands {
     pub fn new(
         registry: &Arc<Registry>,
         on_change: &OnChange,
+        events: &Rc<Events>,
         signal: &Rc<watch::Sender<Signal>>,
     ) -> Rc<Self> {
         Rc::new(Self {
             inboxes: registry.workers.iter().map(|_| Inbox::default()).collect(),
             registry: Arc::clone(registry),
             on_change: Rc::clone(on_change),
+            events: Rc::clone(events),
             signal: Rc::clone(signal),
             running: OnceCell::new(),
         })

@@ -67,7 +67,7 @@ fn registry() -> Arc<Registry> {
 
 fn hands() -> Rc<Hands> {
     let on_change: crate::health::monitor::OnChange = Rc::new(|_, _| {});
-    Hands::new(&registry(), &on_change, &Rc::default())
+    Hands::new(&registry(), &on_change, &Rc::default(), &Rc::default())
 }
 
 /// Runs `test` against a served socket.

@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 use tracing::Level;
 use tracing::field::{Field, Visit};
 
+use crate::calendar;
+
 /// The longest message or value in bytes; the rest is cut off and shows as `…`.
 const MAX_VALUE: usize = 2048;
 /// The longest field name that journald takes.
@@ -269,37 +271,6 @@ const fn colour(level: Level) -> u8 {
 
 /// RFC 3339 in UTC with milliseconds. A clock before 1970 shows as 1970.
 fn push_timestamp(out: &mut String, at: SystemTime) {
-    let since_1970 = at
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    let seconds = since_1970.as_secs();
-    let (year, month, day) = civil(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    let millisecond = since_1970.subsec_millis();
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z"
-    );
-}
-
-/// Year, month and day in the Gregorian calendar of a day counted from 1970-01-01.
-///
-/// Counted in years that begin in March, so that a leap day is the last of its year, within eras
-/// of 400 years, after which the calendar repeats.
-const fn civil(day: u64) -> (u64, u64, u64) {
-    const ERA: u64 = 146_097;
-    let from_march_of_year_0 = day + 719_468;
-    let era = from_march_of_year_0 / ERA;
-    let day = from_march_of_year_0 % ERA;
-    let year = (day - day / 1460 + day / 36_524 - day / (ERA - 1)) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    // Months from March have 31, 30, 31, 30, 31 days, again and again.
-    let month_from_march = (5 * day + 2) / 153;
-    let day_of_month = day - (153 * month_from_march + 2) / 5 + 1;
-    let (month, next_year) = if month_from_march < 10 {
-        (month_from_march + 3, 0)
-    } else {
-        (month_from_march - 9, 1)
-    };
-    (era * 400 + year + next_year, month, day_of_month)
+    let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH);
+    calendar::push_rfc3339(out, since_1970.unwrap_or(Duration::ZERO));
 }

@@ -29,7 +29,7 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 25] = [
+const COMMANDS: [Command; 31] = [
     command(
         &["clear", "counters"],
         Level::Operator,
@@ -125,6 +125,42 @@ const COMMANDS: [Command; 25] = [
         Level::User,
         "show cli level",
         "display the level of the current CLI session",
+    ),
+    command(
+        &["show", "backend"],
+        Level::User,
+        "show backend",
+        "list the pools",
+    ),
+    command(
+        &["show", "cli", "sockets"],
+        Level::User,
+        "show cli sockets",
+        "list the sockets of this kind",
+    ),
+    command(
+        &["show", "errors"],
+        Level::Operator,
+        "show errors [<px>]",
+        "report captured errors; there are none in TCP mode",
+    ),
+    command(
+        &["show", "events"],
+        Level::User,
+        "show events [<sink>]",
+        "list the event sinks, or show one of them",
+    ),
+    command(
+        &["show", "servers", "conn"],
+        Level::User,
+        "show servers conn [<backend>]",
+        "dump server connections status (all or for a single backend)",
+    ),
+    command(
+        &["show", "table"],
+        Level::User,
+        "show table [<table>]",
+        "report tables; there are none",
     ),
     command(
         &["show", "info"],
