@@ -16,6 +16,8 @@ use warren::stats::csv::COLUMNS;
 mod balancer;
 #[path = "stats_socket/changes.rs"]
 mod changes;
+#[path = "stats_socket/clients.rs"]
+mod clients;
 #[path = "stats_socket/sessions.rs"]
 mod sessions;
 #[path = "support/skip.rs"]

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::skip::skip;
 
 /// A daemon that is killed when dropped.
-struct Daemon(Child);
+pub(crate) struct Daemon(pub(crate) Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
