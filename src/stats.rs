@@ -1,7 +1,7 @@
 //! Numbers: counted by the workers without sharing, added up when somebody asks.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use hdrhistogram::Histogram;
 
@@ -49,6 +49,8 @@ pub struct Gauge {
     max: AtomicU32,
     /// 0: none.
     limit: AtomicU32,
+    /// Nothing more is let in, whatever the limit.
+    closed: AtomicBool,
 }
 
 impl Gauge {
@@ -72,9 +74,23 @@ impl Gauge {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// One more, unless the level has reached its limit; says whether. It counts as a highest value
-    /// only once [`Gauge::mark`] is called.
+    /// Whether nothing more is let in.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Lets nothing more in, or does so again.
+    pub fn set_closed(&self, closed: bool) {
+        self.closed.store(closed, Ordering::Relaxed);
+    }
+
+    /// One more, unless the level has reached its limit or is closed; says whether. It counts as a
+    /// highest value only once [`Gauge::mark`] is called.
     pub fn up(&self) -> bool {
+        if self.is_closed() {
+            return false;
+        }
         let limit = self.limit();
         let one_more = |now: u32| (limit == 0 || now < limit).then_some(now + 1);
         self.now
@@ -363,7 +379,7 @@ pub struct Registry {
     /// When the daemon started, by the wall clock, for people only.
     pub started_at: std::time::SystemTime,
     /// Set when the daemon stops accepting.
-    pub stopping: std::sync::atomic::AtomicBool,
+    pub stopping: AtomicBool,
     /// Log lines that were dropped because the sink was slow or broken.
     pub logs_dropped: std::sync::Arc<AtomicU64>,
     /// Rates and highest values that only exist when somebody looks once per second; starts as

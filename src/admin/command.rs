@@ -223,6 +223,9 @@ fn alter(
         ["set", "server", rest @ ..] => change::set_server(rest, config, snapshot),
         ["set", "maxconn", rest @ ..] => change::set_maxconn(rest, config, snapshot),
         ["set", _, rest @ ..] => Ok(set_timeout(rest)),
+        [verb @ ("enable" | "disable"), "frontend", rest @ ..] => {
+            change::open_listener(rest, *verb == "enable", config, snapshot)
+        }
         [verb @ ("enable" | "disable"), what, rest @ ..] => {
             let place = change::place(rest.first(), config)?;
             change::enable(what, *verb == "enable", place, config)

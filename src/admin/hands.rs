@@ -106,6 +106,11 @@ impl Hands {
                 self.registry.listeners[*listener].set_limit(*limit);
                 self.reconsider();
             }
+            Change::ListenerOpen(listener, _, open) => {
+                self.registry.listeners[*listener].set_closed(!open);
+                self.reconsider();
+                self.signal.send_modify(|signal| signal.revocations += 1);
+            }
             Change::CommonLimit(limit) => {
                 self.registry.connections.set_limit(*limit);
                 self.reconsider();

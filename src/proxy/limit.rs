@@ -81,12 +81,16 @@ impl Limits {
         self.freed.notify_waiters();
     }
 
-    /// Waits until [`Limits::take`] is worth another try.
+    /// Waits until [`Limits::take`] is worth another try, or the listener is closed.
     pub(super) async fn freed(self: &Arc<Self>, listener: usize) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         loop {
             let freed = self.freed.notified();
             fence(Ordering::SeqCst);
+            if self.registry.listeners[listener].is_closed() {
+                self.waiting.fetch_sub(1, Ordering::SeqCst);
+                return;
+            }
             // A slot may have been given back before the notification was asked for.
             if let Some(slot) = self.take(listener) {
                 self.waiting.fetch_sub(1, Ordering::SeqCst);

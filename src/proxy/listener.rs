@@ -113,7 +113,14 @@ pub(super) async fn run(worker: Rc<Worker>, index: usize, socket: StdListener) {
             Err(error) => Err(io::Error::from(error.kind())),
         };
         let error = match accepted {
-            Ok((client, peer, slot)) => {
+            Ok(None) => {
+                // Without a socket clients are refused, and try another node.
+                drop(listener);
+                opened(&worker, index).await;
+                listener = again(&address);
+                continue;
+            }
+            Ok(Some((client, peer, slot))) => {
                 aborted = 0;
                 counters.accepted.add(1);
                 slot.occupy();
@@ -144,22 +151,35 @@ pub(super) async fn run(worker: Rc<Worker>, index: usize, socket: StdListener) {
                     "listener {name} is broken: {error}; binding anew"
                 ));
                 tokio::time::sleep(PAUSE_BROKEN).await;
-                listener = match &address {
-                    Ok(address) => open(*address, true).and_then(TcpListener::from_std),
-                    Err(error) => Err(io::Error::from(error.kind())),
-                };
+                listener = again(&address);
             }
         }
     }
 }
 
+/// The same address once more.
+fn again(address: &io::Result<SocketAddr>) -> io::Result<TcpListener> {
+    match address {
+        Ok(address) => open(*address, true).and_then(TcpListener::from_std),
+        Err(error) => Err(io::Error::from(error.kind())),
+    }
+}
+
+/// Waits until a closed listener is opened.
+async fn opened(worker: &Worker, index: usize) {
+    while worker.registry.listeners[index].is_closed() {
+        worker.doors.notified().await;
+    }
+}
+
 /// Accepts one client once there is a slot for it; until then it waits in the kernel's backlog.
+/// `None` when the listener is closed.
 async fn accept(
     worker: &Worker,
     index: usize,
     listener: &TcpListener,
-) -> io::Result<(TcpStream, SocketAddr, Slot)> {
-    loop {
+) -> io::Result<Option<(TcpStream, SocketAddr, Slot)>> {
+    while !worker.registry.listeners[index].is_closed() {
         let accepted = std::future::poll_fn(|cx| {
             let Some(slot) = worker.limits.take(index) else {
                 return Poll::Ready(None);
@@ -169,10 +189,15 @@ async fn accept(
                 .poll_accept(cx)
                 .map(|accepted| Some((accepted, slot)))
         });
-        match accepted.await {
+        let accepted = tokio::select! {
+            biased;
+            accepted = accepted => accepted,
+            () = worker.doors.notified() => continue,
+        };
+        match accepted {
             Some((accepted, slot)) => {
                 let (client, peer) = accepted?;
-                return Ok((client, peer, slot));
+                return Ok(Some((client, peer, slot)));
             }
             None => {
                 worker.counters.listeners[index].paused_full.add(1);
@@ -180,4 +205,5 @@ async fn accept(
             }
         }
     }
+    Ok(None)
 }

@@ -57,7 +57,8 @@ pub struct Absent {
 pub struct Signal {
     /// How far the process is on its way down.
     pub stage: Stage,
-    /// Counts the times at which a server was revoked: workers look at once.
+    /// Counts the times at which a server was revoked, or a listener closed or opened: workers look
+    /// at once.
     pub revocations: u64,
     /// Whose clients are reset, and new ones not taken.
     pub absent: Absent,
@@ -102,6 +103,8 @@ pub(super) struct Worker {
     pub(super) limits: Arc<Limits>,
     pub(super) scratch: Scratch,
     pub(super) connections: RefCell<Slab<Rc<Connection>>>,
+    /// Listeners may have been closed or opened.
+    pub(super) doors: Notify,
     /// Somebody left the table.
     pub(super) ended: Notify,
     pub(super) stage: Cell<Stage>,
@@ -163,6 +166,7 @@ impl Worker {
             scratch: Scratch::new(PipePool::new(pipes, Arc::clone(&counters))),
             counters,
             connections: RefCell::default(),
+            doors: Notify::new(),
             ended: Notify::new(),
             stage: Cell::default(),
             absent: RefCell::default(),
@@ -198,6 +202,7 @@ impl Worker {
                         |()| signal.borrow_and_update().clone(),
                     );
                     self.stage.set(news.stage);
+                    self.doors.notify_waiters();
                     self.depart(news.absent);
                     if news.stage != Stage::Running {
                         for task in &accepting {

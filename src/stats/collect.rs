@@ -241,6 +241,7 @@ impl Registry {
             name: config.name.clone(),
             addresses: config.bind.iter().map(ToString::to_string).collect(),
             pool: config.pool,
+            paused: self.listeners[index].is_closed(),
             open: Level {
                 now: self.listeners[index].get(),
                 max: self.listeners[index].max(),

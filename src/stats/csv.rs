@@ -124,7 +124,11 @@ fn frontend(listener: &ListenerSnapshot, iid: usize, stopping: bool) -> Row {
         "stot" = totals.sessions,
         "bin" = totals.bytes_in,
         "bout" = totals.bytes_out,
-        "status" = if stopping { "STOP" } else { "OPEN" },
+        "status" = match (stopping, listener.paused) {
+            (true, _) => "STOP",
+            (false, true) => "PAUSED",
+            (false, false) => "OPEN",
+        },
         "iid" = iid,
         "rate" = listener.session_rate.now,
         "rate_lim" = listener.max_accept_rate,

@@ -108,6 +108,7 @@ fn listener(name: &str, addresses: &[&str], pool: usize, open: u32) -> ListenerS
         name: name.to_owned(),
         addresses: addresses.iter().map(ToString::to_string).collect(),
         pool,
+        paused: false,
         open: level(open, open + 106, 5000),
         accept_rate: Rate { now: 12, max: 240 },
         session_rate: Rate { now: 11, max: 239 },

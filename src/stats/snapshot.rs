@@ -257,6 +257,8 @@ pub struct ListenerSnapshot {
     pub addresses: Vec<String>,
     /// Index of its pool.
     pub pool: usize,
+    /// An operator has closed it.
+    pub paused: bool,
     /// Open connections; the limit is its own or, without one, the daemon's.
     pub open: Level,
     /// Connections accepted per second.

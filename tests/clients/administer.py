@@ -19,6 +19,8 @@ assert server.shutdown()
 
 frontend = balancer.frontend("amqp")
 assert frontend.setmaxconn(150) and int(frontend.maxconn) == 150
+assert frontend.disable() and frontend.status == "PAUSED"
+assert frontend.enable() and frontend.status == "OPEN"
 assert balancer.setmaxconn(200) and int(balancer.maxconn) == 200
 assert balancer.clearcounters() and balancer.clearcounters(all=True)
 assert int(balancer.requests) == 0

@@ -133,6 +133,22 @@ impl Balancer {
         TcpStream::connect(self.front).unwrap()
     }
 
+    pub(crate) fn wait_until_refused(&self) {
+        self.wait_for_port(false);
+    }
+
+    pub(crate) fn wait_until_accepting(&self) {
+        self.wait_for_port(true);
+    }
+
+    fn wait_for_port(&self, accepting: bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(self.front).is_ok() != accepting {
+            assert!(Instant::now() < deadline, "in vain waited for {accepting}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Asks until the answer is as wanted, and returns it.
     pub(crate) fn ask_until(&self, request: &str, wanted: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + Duration::from_secs(20);

@@ -8,7 +8,7 @@ use crate::balancer::{Balancer, Servers};
 use crate::{compare_stat, server_states, value};
 
 /// Answered alike to the letter, one after the other.
-const SAME: [&str; 93] = [
+const SAME: [&str; 100] = [
     "get weight rabbit/r2",
     "get weight",
     "get weight rabbit",
@@ -68,6 +68,13 @@ const SAME: [&str; 93] = [
     "enable agent rabbit/r2",
     "disable agent rabbit/r2",
     "enable agent nosuch/r2",
+    "enable frontend",
+    "disable frontend nosuch",
+    "enable frontend amqp",
+    "disable frontend amqp",
+    "disable frontend amqp",
+    "user;enable frontend amqp",
+    "enable frontend amqp",
     "set maxconn server",
     "set maxconn server rabbit/r2",
     "set maxconn server rabbit/r2 abc",
@@ -282,5 +289,30 @@ fn a_server_whose_checks_are_stopped_stays_as_it_is() {
         assert!(states.contains(" 6 3 4 2 0 "), "{states}");
         let _ = balancer.ask_line("enable health rabbit/r2");
         balancer.ask_until("show stat\n", |rows| value(rows, "r2", "status") == "DOWN");
+    }
+}
+
+#[test]
+fn a_disabled_frontend_refuses_clients_and_keeps_those_it_has() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    for balancer in [&haproxy, &Balancer::warren(&servers)] {
+        for lower in ["show version", "set maxconn frontend amqp 1"] {
+            let _ = balancer.ask_line(lower);
+            let mut before = client(balancer, "1");
+            assert_eq!(balancer.ask_line("disable frontend amqp"), "\n");
+            let status = |rows: &str| value(rows, "FRONTEND", "status") == "PAUSED";
+            balancer.ask_until("show stat\n", status);
+            balancer.wait_until_refused();
+            assert!(!is_over(&mut before));
+            drop(before);
+            balancer.ask_until("show stat\n", |rows| value(rows, "r2", "scur") == "0");
+            assert_eq!(balancer.ask_line("enable frontend amqp"), "\n");
+            balancer.wait_until_accepting();
+            drop(client(balancer, "1"));
+            balancer.ask_until("show stat\n", |rows| value(rows, "r2", "scur") == "0");
+        }
     }
 }

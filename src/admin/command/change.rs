@@ -42,6 +42,8 @@ pub enum Change {
     /// The most open connections of a listener, by its index and with its name; 0: no limit of its
     /// own.
     ListenerLimit(usize, String, u32),
+    /// Whether a listener takes clients, by its index and with its name.
+    ListenerOpen(usize, String, bool),
     /// The most open connections in all.
     CommonLimit(u32),
     /// Counters.
@@ -68,6 +70,8 @@ impl Display for Change {
             Self::Checked(place, false) => write!(f, "disable health {}", place.name),
             Self::EndServer(place) => write!(f, "shutdown sessions server {}", place.name),
             Self::ListenerLimit(_, name, limit) => write!(f, "set maxconn frontend {name} {limit}"),
+            Self::ListenerOpen(_, name, true) => write!(f, "enable frontend {name}"),
+            Self::ListenerOpen(_, name, false) => write!(f, "disable frontend {name}"),
             Self::CommonLimit(limit) => write!(f, "set maxconn global {limit}"),
             Self::Clear(Clear::Maxima) => f.write_str("clear counters"),
             Self::Clear(Clear::All) => f.write_str("clear counters all"),
@@ -246,6 +250,24 @@ pub(super) fn enable(
         }
         ("agent", true) => refuse("Agent was not configured on this server, cannot enable."),
         _ => Err(Reply::Text(String::new())),
+    }
+}
+
+/// `enable frontend`, `disable frontend`
+pub(super) fn open_listener(
+    words: &[&str],
+    open: bool,
+    config: &Config,
+    snapshot: impl FnOnce() -> Snapshot,
+) -> Result<Reply, Refusal> {
+    let listener = listener(words.first(), config)?;
+    match (snapshot().listeners[listener].paused, open) {
+        (false, true) => refuse("All sockets are already enabled."),
+        (true, false) => refuse("All sockets are already disabled."),
+        _ => {
+            let name = config.listeners[listener].name.clone();
+            done(Change::ListenerOpen(listener, name, open))
+        }
     }
 }
 

@@ -29,7 +29,7 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 31] = [
+const COMMANDS: [Command; 33] = [
     command(
         &["clear", "counters"],
         Level::Operator,
@@ -41,6 +41,12 @@ const COMMANDS: [Command; 31] = [
         Level::Admin,
         "disable agent <bk>/<srv>",
         "there are none to disable",
+    ),
+    command(
+        &["disable", "frontend"],
+        Level::Admin,
+        "disable frontend <frontend>",
+        "refuse the clients of a listener",
     ),
     command(
         &["disable", "health"],
@@ -59,6 +65,12 @@ const COMMANDS: [Command; 31] = [
         Level::Admin,
         "enable agent <bk>/<srv>",
         "there are none to enable",
+    ),
+    command(
+        &["enable", "frontend"],
+        Level::Admin,
+        "enable frontend <frontend>",
+        "take the clients of a listener again",
     ),
     command(
         &["enable", "health"],
