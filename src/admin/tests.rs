@@ -246,6 +246,29 @@ fn a_line_without_end_a_silent_client_and_a_crowd_harm_nobody() {
 }
 
 #[test]
+fn a_client_may_ask_for_more_patience_or_less() {
+    with_socket(|path| async move {
+        for (command, seconds, answered) in [
+            ("show cli level", 9, true),
+            ("show cli level", 11, false),
+            ("set timeout cli 60", 59, true),
+            ("set timeout cli 500ms", 1, false),
+        ] {
+            let mut client = UnixStream::connect(&path).await.unwrap();
+            let start = format!("prompt\n{command}\n");
+            client.write_all(start.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            // Nobody reads it when the client was cut off.
+            let _ = client.write_all(b"show version\nquit\n").await;
+            let mut answer = Vec::new();
+            let _ = client.read_to_end(&mut answer).await;
+            let answer = String::from_utf8(answer).unwrap();
+            assert_eq!(answer.contains("2.6."), answered, "{command}, {seconds} s");
+        }
+    });
+}
+
+#[test]
 fn a_client_that_does_not_read_is_cut_off() {
     with_socket(|path| async move {
         let mut lazy = UnixStream::connect(&path).await.unwrap();
