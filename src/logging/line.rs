@@ -156,7 +156,14 @@ fn text(record: &Record, coloured: bool, prefixed: bool) -> String {
     } else {
         let _ = write!(out, " {level:<5} ");
     }
-    push_escaped(&mut out, &record.message);
+    push_words(&mut out, record);
+    out.push('\n');
+    out
+}
+
+/// `message key=value other="two words"`
+fn push_words(out: &mut String, record: &Record) {
+    push_escaped(out, &record.message);
     for (name, value) in &record.fields {
         let _ = write!(out, " {name}=");
         match value {
@@ -167,8 +174,6 @@ fn text(record: &Record, coloured: bool, prefixed: bool) -> String {
             }
         }
     }
-    out.push('\n');
-    out
 }
 
 fn is_one_word(value: &str) -> bool {
@@ -218,7 +223,10 @@ fn quoted(text: &str) -> String {
 fn journal(record: &Record) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     let priority = priority(record.level).to_string();
-    push_journal_field(&mut out, "MESSAGE", &record.message);
+    // The values once more: `journalctl -u` and `systemctl status` show nothing but this.
+    let mut words = String::with_capacity(128);
+    push_words(&mut words, record);
+    push_journal_field(&mut out, "MESSAGE", &words);
     push_journal_field(&mut out, "PRIORITY", &priority);
     push_journal_field(&mut out, "SYSLOG_IDENTIFIER", IDENTIFIER);
     push_journal_field(&mut out, "TARGET", &record.target);

@@ -251,12 +251,12 @@ fn speaks_the_journals_protocol_and_survives_a_stuck_journal() {
         journal_fields(&datagram[..length])
     };
     let mut fields = next();
-    if fields[0].1 == "log lines were dropped" {
+    if fields[0].1.starts_with("log lines were dropped") {
         // It comes before what is in the queue, which was full before the writer was there.
         fields = next();
     }
     let expected = [
-        ("MESSAGE", "down"),
+        ("MESSAGE", r#"down server="a\nb" _2nd.try_=2"#),
         ("PRIORITY", "3"),
         ("SYSLOG_IDENTIFIER", "warren"),
         ("TARGET", "t"),
