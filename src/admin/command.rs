@@ -7,7 +7,7 @@ use crate::config::{Config, Level};
 use crate::proxy::sight::Id;
 use crate::stats::form::Style;
 use crate::stats::history::Clear;
-use crate::stats::snapshot::Snapshot;
+use crate::stats::snapshot::{Snapshot, listener_iid};
 use crate::stats::{csv, info, servers_conn, servers_state};
 
 mod change;
@@ -313,7 +313,7 @@ fn iid_of(name: &str, snapshot: &Snapshot) -> Option<i64> {
     let listener = || snapshot.listeners.iter().position(|one| one.name == name);
     let pool = || snapshot.pools.iter().position(|one| one.name == name);
     let iid = listener()
-        .map(|index| snapshot.listener_iid(index))
+        .map(listener_iid)
         .or_else(|| pool().map(|index| snapshot.pool_iid(index)))?;
     i64::try_from(iid).ok()
 }

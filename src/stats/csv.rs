@@ -5,7 +5,9 @@
 //! are 0. Where warren has no such thing the value is the 0 of an HAProxy that does not use it.
 
 use super::form::{Form, Style};
-use super::snapshot::{AverageTimes, ListenerSnapshot, PoolSnapshot, ServerStatus, Snapshot};
+use super::snapshot::{
+    AverageTimes, ListenerSnapshot, PoolSnapshot, ServerStatus, Snapshot, listener_iid,
+};
 use super::totals::ServerTotals;
 use super::words::check_word;
 use crate::pool::server::{Admin, State};
@@ -87,7 +89,7 @@ pub fn render(snapshot: &Snapshot, filter: &Filter, style: Style) -> String {
 fn rows(snapshot: &Snapshot, filter: &Filter) -> Vec<Row> {
     let mut rows = Vec::new();
     for (index, listener) in snapshot.listeners.iter().enumerate() {
-        let iid = snapshot.listener_iid(index);
+        let iid = listener_iid(index);
         if filter.wants(iid, 1) {
             rows.push(frontend(listener, iid, snapshot.stopping));
         }

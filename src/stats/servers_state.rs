@@ -15,25 +15,14 @@ const HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state s
 #[must_use]
 pub fn render(snapshot: &Snapshot, only: Option<&str>) -> Option<String> {
     let mut text = HEADER.to_owned();
-    let mut found = only.is_none();
-    for (index, pool) in snapshot.pools.iter().enumerate() {
-        if only.is_some_and(|name| name != pool.name) {
-            continue;
-        }
-        found = true;
-        for (position, server) in pool.servers.iter().enumerate() {
-            let id = snapshot.pool_iid(index);
-            line(&mut text, id, pool, position + 1, server);
-        }
+    for (iid, pool, id, server) in snapshot.servers(only)? {
+        line(&mut text, iid, pool, id, server);
     }
-    found.then_some(text)
+    Some(text)
 }
 
 fn line(text: &mut String, pool_id: usize, pool: &PoolSnapshot, id: usize, server: &ServerStatus) {
-    let address = server
-        .address
-        .map_or_else(|| "-".to_owned(), |address| address.ip().to_string());
-    let port = server.address.map_or(server.port, |address| address.port());
+    let (address, port) = server.ip_and_port();
     let (status, result) = last_check(server);
     // Writing to a String cannot fail.
     let _ = writeln!(

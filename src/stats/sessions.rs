@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::snapshot::{listener_iid, pool_iid};
 use crate::config::Config;
 use crate::proxy::account::During;
 use crate::proxy::sight::Sight;
@@ -38,8 +39,8 @@ pub fn short(text: &mut String, sight: &Sight, config: &Config) {
 pub fn long(text: &mut String, sight: &Sight, config: &Config) {
     let names = Names::of(sight, config);
     let (listener, pool) = (
-        2 + sight.listener,
-        2 + config.listeners.len() + names.pool_index,
+        listener_iid(sight.listener),
+        pool_iid(config.listeners.len(), names.pool_index),
     );
     let server = match (names.server, names.server_id) {
         (Some(name), id) => format!("{name} (id={id})"),

@@ -61,17 +61,43 @@ pub struct Snapshot {
     pub endings: Vec<EndingCount>,
 }
 
-impl Snapshot {
-    /// HAProxy's number of a listener: its own proxies start at 2, and 1 is its global one.
-    #[must_use]
-    pub fn listener_iid(&self, index: usize) -> usize {
-        2 + index
-    }
+/// HAProxy's number of a listener: its own proxies start at 2, and 1 is its global one.
+#[must_use]
+pub const fn listener_iid(index: usize) -> usize {
+    2 + index
+}
 
-    /// HAProxy's number of a pool: after the listeners.
+/// HAProxy's number of a pool: after so many listeners.
+#[must_use]
+pub const fn pool_iid(listeners: usize, index: usize) -> usize {
+    listener_iid(listeners) + index
+}
+
+impl Snapshot {
+    /// See [`pool_iid`].
     #[must_use]
     pub fn pool_iid(&self, index: usize) -> usize {
-        2 + self.listeners.len() + index
+        pool_iid(self.listeners.len(), index)
+    }
+
+    /// The servers of all pools, or of the one of that name, each with HAProxy's number of its
+    /// pool, its pool, and its own number there, from 1; `None` when there is no such pool.
+    pub(super) fn servers<'a>(
+        &'a self,
+        only: Option<&str>,
+    ) -> Option<impl Iterator<Item = (usize, &'a PoolSnapshot, usize, &'a ServerStatus)>> {
+        let wanted = match only {
+            None => 0..self.pools.len(),
+            Some(name) => {
+                let index = self.pools.iter().position(|pool| pool.name == name)?;
+                index..index + 1
+            }
+        };
+        Some(wanted.flat_map(move |index| {
+            let pool = &self.pools[index];
+            let servers = (1..).zip(&pool.servers);
+            servers.map(move |(id, server)| (self.pool_iid(index), pool, id, server))
+        }))
     }
 
     /// What is wrong now, one line each; empty when all is well. Servers that an operator took out
@@ -411,6 +437,14 @@ pub struct ServerStatus {
 }
 
 impl ServerStatus {
+    /// Its IP address as HAProxy writes it, `-` while it has none, and its TCP port.
+    pub(super) fn ip_and_port(&self) -> (String, u16) {
+        self.address.map_or_else(
+            || ("-".to_owned(), self.port),
+            |address| (address.ip().to_string(), address.port()),
+        )
+    }
+
     /// Whether it takes new connections.
     #[must_use]
     pub fn usable(&self) -> bool {

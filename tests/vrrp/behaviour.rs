@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Lab, until};
+use crate::lab::{Lab, connected, until};
 use crate::peer::{Node, PROXY, Warren};
 
 const LONG: Duration = Duration::from_secs(10);
@@ -192,9 +192,7 @@ fn tracking(lab: &Lab, number: usize, priority: u8, proxy: &str) -> Warren {
 fn server(lab: &Lab) -> crate::lab::Process {
     let script = "import socket\ns = socket.create_server(('', 7000), backlog=64)\n\
                   while True: s.accept()[0].close()";
-    let mut python = lab.host(3).inside("/usr/bin/python3");
-    python.args(["-c", script]);
-    lab.host(3).start(python)
+    lab.host(3).python(script)
 }
 
 pub(crate) fn a_pool_without_servers_moves_the_address_once() {
@@ -286,9 +284,7 @@ pub(crate) fn a_pool_that_is_down_for_both_does_not_hold_back_the_others() {
             "import socket\ns = socket.create_server(('', {port}), backlog=64)\n\
              while True: s.accept()[0].close()"
         );
-        let mut python = lab.host(3).inside("/usr/bin/python3");
-        python.args(["-c", &script]);
-        lab.host(3).start(python)
+        lab.host(3).python(&script)
     };
     let (first, _second) = (serve(7000), serve(7002));
     let one = start(1, "10.9.0.3:7000");
@@ -326,19 +322,11 @@ pub(crate) fn clients_are_reset_before_the_address_goes() {
                 def serve(c):\n while (d := c.recv(100)): c.sendall(d)\n\
                 while True: threading.Thread(target=serve, args=(s.accept()[0],), \
                 daemon=True).start()";
-    let mut python = lab.host(3).inside("/usr/bin/python3");
-    python.args(["-c", echo]);
-    let _server = lab.host(3).start(python);
+    let _server = lab.host(3).python(echo);
     let one = tracking(&lab, 1, 150, POOL);
     let _two = tracking(&lab, 2, 100, POOL);
     until("the first is master", LONG, || lab.host(1).has(VIP));
-    let connect = || {
-        let mut python = lab.host(3).inside("/usr/bin/python3");
-        python.args(["-c", CLIENT]);
-        let client = lab.host(3).start(python);
-        until("connected", LONG, || client.log().contains("connected"));
-        client
-    };
+    let connect = || connected(lab.host(3), CLIENT);
     let mut stopped = connect();
     one.process.signal(Signal::SIGTERM);
     let begun = Instant::now();
@@ -396,10 +384,7 @@ pub(crate) fn thousands_of_silent_clients_are_reset() {
     let mut one = tracking(&lab, 1, 150, &pool);
     let _two = tracking(&lab, 2, 100, &pool);
     until("the first is master", LONG, || lab.host(1).has(VIP));
-    let mut python = lab.host(3).inside("/usr/bin/python3");
-    python.args(["-c", CROWD]);
-    let crowd = lab.host(3).start(python);
-    until("connected", LONG, || crowd.log().contains("connected"));
+    let crowd = connected(lab.host(3), CROWD);
     one.stop();
     until("judged", LONG, || crowd.log().contains(" reset"));
     assert!(crowd.log().contains("4000 reset"), "{}", crowd.log());

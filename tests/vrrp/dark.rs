@@ -103,11 +103,7 @@ fn once(fault: Fault, pair: Pair) -> f64 {
             false => keepalived(host, &with(priority)),
         }
     };
-    let listen = |number: usize| {
-        let mut python = lab.host(number).inside("/usr/bin/python3");
-        python.args(["-c", LISTENER]);
-        (!is_warren(number)).then(|| lab.host(number).start(python))
-    };
+    let listen = |number: usize| (!is_warren(number)).then(|| lab.host(number).python(LISTENER));
     let _listeners = (listen(1), listen(2));
     let master = start(1, 150);
     let _backup = start(2, 100);
@@ -115,9 +111,7 @@ fn once(fault: Fault, pair: Pair) -> f64 {
         lab.host(1).has(VIP) && !lab.host(2).has(VIP)
     });
     std::thread::sleep(Duration::from_millis(700));
-    let mut client = lab.host(3).inside("/usr/bin/python3");
-    client.args(["-c", CLIENT]);
-    let mut client = lab.host(3).start(client);
+    let mut client = lab.host(3).python(CLIENT);
     std::thread::sleep(Duration::from_millis(300));
     match fault {
         Fault::Term => master.signal(Signal::SIGTERM),

@@ -222,6 +222,13 @@ impl Host {
         self.folder.join(format!("{host}-{number}-{name}"))
     }
 
+    /// Starts a program in Python.
+    pub(crate) fn python(&self, program: &str) -> Process {
+        let mut python = self.inside("/usr/bin/python3");
+        python.args(["-c", program]);
+        self.start(python)
+    }
+
     /// Starts a process.
     pub(crate) fn start(&self, mut command: Command) -> Process {
         let log = self.file("log");
@@ -278,6 +285,15 @@ impl Drop for Process {
             eprintln!("{}:\n{}", self.log.display(), self.log());
         }
     }
+}
+
+/// A client in Python on this host, once it says that it is connected.
+pub(crate) fn connected(host: &Host, program: &str) -> Process {
+    let client = host.python(program);
+    until("connected", Duration::from_secs(10), || {
+        client.log().contains("connected")
+    });
+    client
 }
 
 /// Waits until something is so, and says how long that took.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, until};
+use crate::lab::{Lab, Process, connected, until};
 use crate::peer::Warren;
 
 const LONG: Duration = Duration::from_secs(10);
@@ -53,27 +53,27 @@ fn client(kind: &str, then: &str) -> String {
     )
 }
 
+/// A server on host 2, once it listens on so many ports, and warren in front of it on host 1, once
+/// it accepts.
+fn served_by(lab: &Lab, server: &str, ports: usize, config: &str) -> (Process, Warren) {
+    let server = lab.host(2).python(server);
+    until("the server listens", LONG, || {
+        server.log().matches("listening").count() == ports
+    });
+    let warren = Warren::start(lab.host(1), config, "");
+    until("it listens", LONG, || {
+        warren.process.log().contains("accepting")
+    });
+    (server, warren)
+}
+
 /// One client is owed data when its cable is pulled out, one is idle; both are found out. One that
 /// keeps its cable floods a server that does not read, so that all windows are closed: it is kept.
 pub(crate) fn peers_that_vanish_are_found_and_closed_windows_are_kept() {
     let lab = Lab::new(4);
-    let mut server = lab.host(2).inside("/usr/bin/python3");
-    server.args(["-c", SERVER]);
-    let server = lab.host(2).start(server);
-    until("the server listens", LONG, || {
-        server.log().contains("listening")
-    });
-    let warren = Warren::start(lab.host(1), CONFIG, "");
-    until("it listens", LONG, || {
-        warren.process.log().contains("accepting")
-    });
-    let start = |number: usize, kind: &str, then: &str| {
-        let mut python = lab.host(number).inside("/usr/bin/python3");
-        python.args(["-c", &client(kind, then)]);
-        let client = lab.host(number).start(python);
-        until("connected", LONG, || client.log().contains("connected"));
-        client
-    };
+    let (server, warren) = served_by(&lab, SERVER, 1, CONFIG);
+    let start =
+        |number: usize, kind: &str, then: &str| connected(lab.host(number), &client(kind, then));
     let _in_flight = start(3, "F", "");
     let _idle = start(3, "I", "");
     let flood = "c.settimeout(2)\ntry:\n while True: c.sendall(bytes(65536))\n\
@@ -140,20 +140,8 @@ for one in both: one.join()
 /// cannot reach it. TCP goes on after that, and so does every connection through warren.
 pub(crate) fn an_outage_of_seconds_ends_nothing() {
     let lab = Lab::new(3);
-    let mut server = lab.host(2).inside("/usr/bin/python3");
-    server.args(["-c", DIGESTS]);
-    let server = lab.host(2).start(server);
-    until("the server listens", LONG, || {
-        server.log().contains("listening")
-    });
-    let warren = Warren::start(lab.host(1), CONFIG, "");
-    until("it listens", LONG, || {
-        warren.process.log().contains("accepting")
-    });
-    let mut python = lab.host(3).inside("/usr/bin/python3");
-    python.args(["-c", WRITERS]);
-    let client = lab.host(3).start(python);
-    until("connected", LONG, || client.log().contains("connected"));
+    let (server, warren) = served_by(&lab, DIGESTS, 1, CONFIG);
+    let client = connected(lab.host(3), WRITERS);
     std::thread::sleep(Duration::from_secs(3));
     let spliced = warren.status()["spliced"].as_u64();
     assert!(spliced > Some(1 << 20), "{spliced:?} bytes were spliced");
@@ -181,31 +169,18 @@ pub(crate) fn an_outage_of_seconds_ends_nothing() {
 /// A server vanishes with data on its way to it, and with none. Both clients are told.
 pub(crate) fn a_server_that_vanishes_is_found() {
     let lab = Lab::new(3);
-    let mut server = lab.host(2).inside("/usr/bin/python3");
-    server.args(["-c", SERVER]);
-    let server = lab.host(2).start(server);
-    until("the server listens", LONG, || {
-        server.log().contains("listening")
-    });
-    let warren = Warren::start(lab.host(1), CONFIG, "");
-    until("it listens", LONG, || {
-        warren.process.log().contains("accepting")
-    });
+    let (_server, warren) = served_by(&lab, SERVER, 1, CONFIG);
     let start = |then: &str| {
-        let mut python = lab.host(3).inside("/usr/bin/python3");
         let tell = "try: print('end:', c.recv(1), flush=True)\n\
                     except OSError as e: print('end:', e.errno, flush=True)";
-        python.args(["-c", &client("I", &format!("{then}\n{tell}"))]);
-        let client = lab.host(3).start(python);
-        until("connected", LONG, || client.log().contains("connected"));
-        client
+        connected(lab.host(3), &client("I", &format!("{then}\n{tell}")))
     };
     let idle = start("");
     let in_flight = start("time.sleep(3)\nc.sendall(b'on its way')");
     std::thread::sleep(Duration::from_secs(1));
     lab.link(2, "down");
     let pulled = Instant::now();
-    let told = |client: &crate::lab::Process| client.log().contains("end: 104");
+    let told = |client: &Process| client.log().contains("end: 104");
     until("both clients are reset", VANISHED, || {
         told(&idle) && told(&in_flight)
     });
@@ -225,12 +200,6 @@ pub(crate) fn without_a_source_port_the_client_goes_elsewhere() {
                 print('listening', flush=True)\n \
                 while True:\n  c = s.accept()[0]\n  c.sendall(b'%d' % port)\n  kept.append(c)\n\
                 for port in (7000, 7001):\n threading.Thread(target=serve, args=(port,)).start()";
-    let mut server = lab.host(2).inside("/usr/bin/python3");
-    server.args(["-c", echo]);
-    let server = lab.host(2).start(server);
-    until("the server listens", LONG, || {
-        server.log().matches("listening").count() == 2
-    });
     let mut shell = lab.host(1).inside("sh");
     let ports = "echo 50000 50009 > /proc/sys/net/ipv4/ip_local_port_range";
     assert!(shell.args(["-c", ports]).status().unwrap().success());
@@ -239,18 +208,13 @@ pub(crate) fn without_a_source_port_the_client_goes_elsewhere() {
         "balance = \"first\"\nretries = 1\n\
          servers = { a = \"10.9.0.2:7000\", b = \"10.9.0.2:7001\" }",
     );
-    let warren = Warren::start(lab.host(1), &config, "");
-    until("it listens", LONG, || {
-        warren.process.log().contains("accepting")
-    });
+    let (server, warren) = served_by(&lab, echo, 2, &config);
     let clients = "import socket, time\nkept, heard = [], []\n\
                    for _ in range(22):\n c = socket.create_connection(('10.9.0.1', 5672))\n \
                    kept.append(c)\n try: heard.append(c.recv(9).decode())\n \
                    except OSError: heard.append('reset')\n\
                    print(*[heard.count(x) for x in ('7000', '7001', 'reset')], flush=True)\n";
-    let mut python = lab.host(3).inside("/usr/bin/python3");
-    python.args(["-c", clients]);
-    let mut clients = lab.host(3).start(python);
+    let mut clients = lab.host(3).python(clients);
     clients.wait(Duration::from_secs(60));
     assert_eq!(clients.log().trim(), "10 10 2", "{}", warren.process.log());
     let log = warren.process.log();
