@@ -162,6 +162,19 @@ impl Balancer {
         }
     }
 
+    /// Asks until the answer speaks of no check that is going on: HAProxy marks its last result
+    /// and leaves the check's words out until it has the next, which is a matter of the moment.
+    pub(crate) fn ask_at_rest(&self, request: &str) -> String {
+        // srv_check_state of `show servers state`, whose lowest bit is CHK_ST_INPROGRESS.
+        const STATE: usize = 13;
+        self.ask_until(request, |answer| {
+            !answer.contains("* L")
+                && !answer
+                    .lines()
+                    .any(|row| row.split(' ').nth(STATE).is_some_and(|state| state == "7"))
+        })
+    }
+
     fn wait_for_checks(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
