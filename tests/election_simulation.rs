@@ -81,6 +81,7 @@ fn build(folder: &Path, broken: Option<&Broken>) -> Result<PathBuf, String> {
         "router/state.rs",
         "router/backup.rs",
         "router/master.rs",
+        "router/reconfigure.rs",
     ];
     for file in files {
         copy(&source.join(file), &folder.join("vrrp").join(file), broken);

@@ -40,8 +40,10 @@ use crate::config::units::Centiseconds;
 
 mod backup;
 mod master;
+mod reconfigure;
 mod state;
 
+pub use reconfigure::Change;
 use state::Tie;
 pub use state::{Announcing, Member, Obstacle, Proof, Rival, Settings, State, Transition, Why};
 

@@ -5,8 +5,8 @@
 //! and breaks packets, cuts one or both directions between two nodes, and makes up forged ones.
 //! Nodes crash, hang, are suspended, lose their link and come back; a kernel's lease keeps the
 //! addresses of a dead one for 2.0 to 2.45 s. Somebody removes addresses, claims fail, priorities
-//! change, pools fail for all nodes at slightly different times, nodes stop and start. Some nodes
-//! are not warren but a model of what Keepalived does.
+//! change, pools fail for all nodes at slightly different times, nodes stop and start, and read
+//! their configuration again. Some nodes are not warren but a model of what Keepalived does.
 //!
 //! What must hold after every event, for the nodes that are warren:
 //!
@@ -40,6 +40,8 @@
 //!     pools of all nodes.
 //! 17. A master that is stopped is followed after the skew of the best of the others, one that is
 //!     killed after three intervals and the skew; by that one.
+//! 18. When the nodes get another interval one after the other, nothing changes, and no single lost
+//!     advertisement makes that different.
 //!
 //! Some virtual routers are groups. Each of their members has a network of its own, on which the
 //! nodes' addresses are in another order, and which can be cut alone.
@@ -53,7 +55,9 @@ use crate::config::VrrpVersion;
 use crate::config::units::Centiseconds;
 use crate::vrrp::packet::{Advertisement, ChecksumForm, Envelope};
 use crate::vrrp::receive::{GROUP_V4, Receiver, screen};
-use crate::vrrp::router::{Action, Event, Heard, LEASE, Member, Proof, Router, Settings, State};
+use crate::vrrp::router::{
+    Action, Change, Event, Heard, LEASE, Member, Proof, Router, Settings, State,
+};
 use crate::vrrp::timing::master_down;
 
 /// Microseconds of virtual time.
@@ -121,6 +125,8 @@ enum Due {
     Pool { node: usize, good: bool },
     /// All brokers go, or come back.
     Brokers(bool),
+    /// A node reads a configuration with another interval.
+    Pace { node: usize, router: usize, interval: u16 },
     /// A master gave way some seconds ago: by now the neighbours have heard of the other one.
     Told { router: usize },
     /// Two masters have had the time to hear each other.
@@ -380,18 +386,23 @@ impl World {
 
     fn fresh(&self, node: usize, router: usize, base: u8) -> Router {
         let plan = &self.plans[router];
-        let settings = Settings {
+        let settings = self.settings(router, base);
+        let interval = Centiseconds(plan.interval);
+        let now = self.instant();
+        let member = |at| Member::new(plan.version, interval, address(node, at), now);
+        Router::new(settings, (0..plan.members).map(member).collect(), now)
+    }
+
+    fn settings(&self, router: usize, base: u8) -> Settings {
+        let plan = &self.plans[router];
+        Settings {
             priority: base,
             preempt: plan.preempt,
             preempt_delay: Duration::from_micros(plan.preempt_delay),
             startup_delay: Duration::from_micros(plan.startup_delay),
             tracks_pools: plan.tracks,
             settle: if plan.tracks { SETTLE } else { Duration::ZERO },
-        };
-        let interval = Centiseconds(plan.interval);
-        let now = self.instant();
-        let member = |at| Member::new(plan.version, interval, address(node, at), now);
-        Router::new(settings, (0..plan.members).map(member).collect(), now)
+        }
     }
 
     fn schedule(&mut self, at: Time, due: Due) {
@@ -409,6 +420,7 @@ impl World {
             self.until(self.now + self.patience())?;
             self.check_peace()?;
             self.stay_calm()?;
+            self.change_pace()?;
             match self.random.chance(50) {
                 true => self.lose_the_master()?,
                 false => self.let_two_masters_meet()?,
@@ -503,14 +515,43 @@ impl World {
         self.be_unquiet();
         self.loss = 0;
         self.most_lost = u32::MAX;
-        let foreign = self.nodes.iter().any(|node| {
-            let models = |one: &Instance| matches!(one.machine, Machine::Keepalived(_));
-            node.instances.iter().any(models)
-        });
+        let foreign = self.has_models();
         // A Keepalived without check scripts does not lower its priority when brokers fail.
         if self.transitions != before && !(outage && foreign) {
             return Err(format!("{} transitions in peace", self.transitions - before));
         }
+        self.until(self.now + self.patience())
+    }
+
+    fn has_models(&self) -> bool {
+        self.nodes.iter().any(|node| {
+            let models = |one: &Instance| matches!(one.machine, Machine::Keepalived(_));
+            node.instances.iter().any(models)
+        })
+    }
+
+    /// All nodes get another interval, one after the other, and nobody is taken for dead.
+    fn change_pace(&mut self) -> Result<(), String> {
+        let router = usize::try_from(self.random.below(self.plans.len() as u64)).unwrap();
+        let Plan { version, interval: old, .. } = self.plans[router];
+        // A backup does not believe much longer intervals than its own, beyond a second.
+        if version == VrrpVersion::V2 || old > 100 || self.has_models() {
+            return Ok(());
+        }
+        let interval = self.random.pick(&[10, 20, 50, 100]);
+        let before = self.transitions;
+        (self.loss, self.most_lost, self.delay) = (30, 1, 10);
+        for node in 0..self.nodes.len() {
+            let at = self.now + self.random.below(2 * SECOND);
+            self.schedule(at, Due::Pace { node, router, interval });
+        }
+        self.until(self.now + 12 * SECOND)?;
+        (self.loss, self.most_lost) = (0, u32::MAX);
+        self.be_unquiet();
+        if self.transitions != before {
+            return Err(format!("{} transitions at another pace", self.transitions - before));
+        }
+        self.plans[router].interval = interval;
         self.until(self.now + self.patience())
     }
 
@@ -544,6 +585,7 @@ impl World {
             Due::Told { router } => self.check_told(router),
             Due::Alone { router } => self.check_alone(router),
             Due::Remove { node, router } => self.remove_an_address(node, router),
+            Due::Pace { node, router, interval } => self.reconfigure(node, router, interval),
             Due::Brokers(up) => {
                 self.brokers = up;
                 Ok(())

@@ -8,6 +8,7 @@ use crate::config::VrrpVersion;
 
 mod behaviour;
 mod random;
+mod reconfigure;
 
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)

@@ -48,8 +48,13 @@ impl World {
             7 => self.remove_often(node),
             8 => {
                 self.nodes[node].base = self.random.pick(&[1, 50, 100, 150, 200, 254]);
-                if self.is_awake(node) {
+                // Tracking changed, or somebody has changed the file.
+                if self.is_awake(node) && self.random.chance(50) {
                     self.tell_priorities(node)?;
+                } else if self.is_awake(node) {
+                    for router in 0..self.plans.len() {
+                        self.reconfigure(node, router, self.plans[router].interval)?;
+                    }
                 }
             }
             9 => {
@@ -256,11 +261,15 @@ impl World {
         }
         let plan = self.plans[router];
         let id = router_id(router, member);
+        let interval = match &self.nodes[from].instances[router].machine {
+            Machine::Warren(machine) => machine.members()[member].interval,
+            Machine::Keepalived(_) => Centiseconds(plan.interval),
+        };
         let said = Advertisement {
             version: plan.version,
             router_id: id,
             priority,
-            interval: Centiseconds(plan.interval),
+            interval,
             addresses: vec![virtual_address(router, member)],
         };
         let form = self.random.pick(&[ChecksumForm::PseudoHeader, ChecksumForm::MessageOnly]);

@@ -47,6 +47,37 @@ impl World {
         Ok(())
     }
 
+    /// A node has read its configuration again, with this interval and its base.
+    pub(super) fn reconfigure(
+        &mut self,
+        node: usize,
+        router: usize,
+        interval: u16,
+    ) -> Result<(), String> {
+        let priority = self.priority(node, router);
+        let change = Change {
+            settings: self.settings(router, self.nodes[node].base),
+            priority,
+            intervals: &[Centiseconds(interval); MEMBERS][..self.plans[router].members],
+            claims: false,
+            speaks: self.random.chance(20),
+        };
+        let now = self.instant();
+        let instance = &mut self.nodes[node].instances[router];
+        let Machine::Warren(machine) = &mut instance.machine else {
+            return Ok(());
+        };
+        let before = machine.state();
+        let actions: Vec<Action> = machine.reconfigure(&change, now).into_iter().collect();
+        let after = machine.state();
+        let event = Event::PriorityChanged(priority);
+        self.judge(node, router, event, (before, after), &actions)?;
+        self.perform(node, router, &actions)?;
+        self.check_instance(node, router, event)?;
+        self.arm(node, router);
+        Ok(())
+    }
+
     /// Does what the machine says, in its order.
     fn perform(
         &mut self,
