@@ -4,8 +4,10 @@
 //! intervals and a part of one ([`timing`]) takes its place ([`router`]). What arrives is checked
 //! before it counts ([`receive`]). [`driver`] is the thread that waits, sends, and claims addresses
 //! with the help of [`crate::vip`]; [`dispute`] notices another master that does not give way;
-//! [`inputs`] is what the thread and the others tell each other, and [`status`] what it publishes.
+//! [`difference`] says what a new configuration changes; [`inputs`] is what the thread and the
+//! others tell each other, and [`status`] what it publishes.
 
+pub mod difference;
 pub mod dispute;
 pub mod driver;
 pub mod inputs;

@@ -50,6 +50,7 @@ const PURE: &[&str] = &[
     "vip/announce.rs",
     "vip/interface.rs",
     "vip/netlink/message.rs",
+    "vrrp/difference.rs",
     "vrrp/dispute.rs",
     "vrrp/packet.rs",
     "vrrp/receive.rs",
