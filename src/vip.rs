@@ -59,6 +59,22 @@ impl Vip {
         self.interface == Some(interface)
     }
 
+    /// The addresses that are claimed, with the interface.
+    pub fn claimed(&self) -> impl Iterator<Item = (u32, IpNet)> {
+        let interface = self.interface.into_iter();
+        interface.flat_map(|interface| self.ours().map(move |address| (interface, address)))
+    }
+
+    /// Other addresses from now on. Those that are new are not claimed before
+    /// [`Vip::renew`]; returned are those that were claimed and are no longer among them, with
+    /// their interface.
+    pub fn replace(&mut self, addresses: Vec<IpNet>) -> Vec<(u32, IpNet)> {
+        let mut departing: Vec<_> = self.claimed().collect();
+        departing.retain(|(_, address)| !addresses.contains(address));
+        self.addresses = addresses;
+        departing
+    }
+
     /// Puts all addresses on the interface, or none.
     ///
     /// # Errors
@@ -69,7 +85,7 @@ impl Vip {
         let claimed = self.renew(netlink);
         if claimed.is_err() {
             // What remains is removed by the kernel when its lease ends.
-            let _ = self.release(netlink);
+            let _ = self.release(netlink, &[]);
         }
         claimed
     }
@@ -98,23 +114,19 @@ impl Vip {
         Ok(())
     }
 
-    /// Removes the addresses. That one is not there any more is no error.
+    /// Removes the addresses, but for those that others have claimed as well.
     ///
     /// # Errors
     ///
-    /// See [`NetlinkError`], the first; the others are removed all the same.
-    pub fn release(&mut self, netlink: &mut Netlink) -> Result<(), NetlinkError> {
-        let Some(interface) = self.interface.take() else {
-            return Ok(());
-        };
-        let mut result = Ok(());
-        for address in self.ours() {
-            match netlink.delete(interface, address) {
-                Ok(()) | Err(NetlinkError::NoAddress | NetlinkError::NoInterface) => {}
-                Err(error) => result = result.and(Err(error)),
-            }
-        }
-        result
+    /// See [`remove`].
+    pub fn release(
+        &mut self,
+        netlink: &mut Netlink,
+        others: &[(u32, IpNet)],
+    ) -> Result<(), NetlinkError> {
+        let claimed: Vec<_> = self.claimed().collect();
+        self.interface = None;
+        remove(netlink, &claimed, others)
     }
 
     /// Removes those of the `present` addresses of `interface` that are virtual and nobody's:
@@ -143,6 +155,32 @@ impl Vip {
         }
         Ok(foreign)
     }
+}
+
+/// Removes addresses from their interfaces, but for those that others have claimed there. That one
+/// is not there any more is no error.
+///
+/// # Errors
+///
+/// See [`NetlinkError`], the first; the others are removed all the same.
+pub fn remove(
+    netlink: &mut Netlink,
+    addresses: &[(u32, IpNet)],
+    others: &[(u32, IpNet)],
+) -> Result<(), NetlinkError> {
+    let mut result = Ok(());
+    for &(interface, address) in addresses {
+        let place = (interface, address.addr());
+        let mut others = others.iter().map(|(at, other)| (*at, other.addr()));
+        if others.any(|other| other == place) {
+            continue;
+        }
+        match netlink.delete(interface, address) {
+            Ok(()) | Err(NetlinkError::NoAddress | NetlinkError::NoInterface) => {}
+            Err(error) => result = result.and(Err(error)),
+        }
+    }
+    result
 }
 
 /// Sends announcements: whole frames, through any interface.

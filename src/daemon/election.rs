@@ -1,6 +1,8 @@
 //! Where the proxy and VRRP meet: the vrrp thread, and what it and the workers have to know of each
 //! other.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use crate::pool::Pool;
 use crate::proxy::worker::Absent;
 use crate::stats::Registry;
 use crate::vrrp::driver::{self, Command, Driver};
-use crate::vrrp::inputs::Inputs;
+use crate::vrrp::inputs::{Inputs, PoolInput, Pools};
 
 /// Commands that may wait for the vrrp thread, which looks at all inputs whenever it gets one.
 const COMMANDS: usize = 16;
@@ -25,6 +27,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Voice {
     inputs: Arc<Inputs>,
+    /// By pool of the configuration that the thread has, or gets next.
+    pools: Rc<RefCell<Pools>>,
     commands: mpsc::Sender<Command>,
 }
 
@@ -40,10 +44,12 @@ pub(super) fn channel(registry: &Registry) -> (Voice, Ears) {
     // One is enough: it says that there is something to look at.
     let (tell_changed, changed) = mpsc::channel(1);
     let (tell, commands) = mpsc::channel(COMMANDS);
-    let names = registry.config.pools.iter().map(|pool| pool.name.as_str());
-    let inputs = Inputs::new(names, registry.workers.clone(), tell_changed);
+    let pools = registry.config.pools.iter();
+    let pools: Pools = pools.map(|pool| PoolInput::new(&pool.name)).collect();
+    let inputs = Inputs::new(registry.workers.clone(), tell_changed);
     let voice = Voice {
         inputs: Arc::new(inputs),
+        pools: Rc::new(RefCell::new(pools)),
         commands: tell,
     };
     (voice, Ears { commands, changed })
@@ -59,10 +65,40 @@ impl Voice {
             true => usable.then_some(now),
             false => pool.passed_at(),
         };
-        if self.inputs.tell_pool(pool.id, usable, good_at) {
+        let pools = self.pools.borrow();
+        // By name: between a reload and its command the pools are others already.
+        let known = pools.iter().find(|known| known.name() == pool.config.name);
+        if known.is_some_and(|known| known.tell(usable, good_at)) {
             // Full: it will look anyway.
             let _ = self.commands.try_send(Command::Look);
         }
+    }
+
+    /// Gives the vrrp thread another configuration, whose `pools` are these. While no thread runs
+    /// nobody takes it, and [`Voice::follow`] is enough.
+    #[expect(dead_code, reason = "what the reload of the daemon is going to call")]
+    pub(super) async fn reconfigure(&self, config: &Arc<Config>, pools: &[Arc<Pool>]) {
+        let command = Command::Reconfigure {
+            config: Arc::clone(config),
+            pools: self.follow(config, pools),
+        };
+        // It has ended: there is nothing to reconfigure.
+        let _ = self.commands.send(command).await;
+    }
+
+    /// Gets to know the pools of another configuration. One that stays is known as before; what is
+    /// known of the others is told before the thread asks.
+    pub(super) fn follow(&self, config: &Config, pools: &[Arc<Pool>]) -> Pools {
+        let known = Arc::clone(&self.pools.borrow());
+        let keep = |name: &str| known.iter().find(|pool| pool.name() == name).cloned();
+        let names = config.pools.iter().map(|pool| pool.name.as_str());
+        let inputs = names.map(|name| keep(name).unwrap_or_else(|| PoolInput::new(name)));
+        let inputs: Pools = inputs.collect();
+        *self.pools.borrow_mut() = Arc::clone(&inputs);
+        for pool in pools {
+            self.tell_pool(pool, Instant::now());
+        }
+        inputs
     }
 
     /// The virtual addresses that this node does not have.
@@ -103,6 +139,7 @@ pub(super) fn start(
         return Ok(oneshot::channel().1);
     };
     let (config, inputs) = (Arc::clone(&registry.config), Arc::clone(&voice.inputs));
+    let pools = Arc::clone(&voice.pools.borrow());
     let (started, starting) = std::sync::mpsc::channel();
     let (ending, ended) = oneshot::channel();
     let run = move || {
@@ -111,7 +148,7 @@ pub(super) fn start(
             .build_local(LocalOptions::default())
             .expect("a runtime needs an epoll descriptor, which the budget has");
         runtime.block_on(async {
-            let driver = Driver::new(&config, inputs, commands, published);
+            let driver = Driver::new(config, &pools, inputs, commands, published);
             let driver = match driver {
                 Ok(driver) => driver,
                 Err(error) => {

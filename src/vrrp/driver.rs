@@ -17,25 +17,33 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use nix::libc::EPERM;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
-use super::inputs::{Inputs, RESET_LIMIT};
+use super::inputs::{Inputs, Pools, RESET_LIMIT};
 use super::packet::Envelope;
-use super::receive::{Accepted, Receiver, ipv4, is_from_virtual, screen};
-use super::router::{Action, Event, Heard};
+use super::receive::{Accepted, ipv4, is_from_virtual, screen};
+use super::router::{Action, Actions, Event, Heard};
 use super::socket::{LARGEST, Received, VrrpSocket};
 use super::status::RouterStatus;
-use crate::config;
+use crate::config::Config;
 use crate::vip::Announcer;
 use crate::vip::interface::Interfaces;
 use crate::vip::netlink::{Change, Monitor, Netlink, NetlinkError};
 
+mod addresses;
+mod ports;
+mod reconfigure;
 mod unit;
+mod wanted;
 
+use addresses::Departing;
+use ports::{Port, ports};
 use unit::Unit;
+use wanted::wanted;
 
 /// Packets taken from one socket before the deadlines are looked at: a flood must not hold up our
 /// own advertisements.
@@ -48,12 +56,21 @@ const LOOK: Duration = Duration::from_millis(1);
 const READ_AGAIN: Duration = Duration::from_secs(1);
 /// What is published may be so old.
 const PUBLISH: Duration = Duration::from_millis(100);
+/// Without virtual routers it goes round this often, for the watchdog.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// What the control thread can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Command {
-    /// Something in [`Inputs`] has changed.
+    /// Something in [`Inputs`] or [`Pools`] has changed.
     Look,
+    /// The configuration is another one from now on. What is the same in it goes on untouched.
+    Reconfigure {
+        /// The configuration.
+        config: Arc<Config>,
+        /// Its pools.
+        pools: Pools,
+    },
     /// Give the addresses up, then end.
     Stop,
 }
@@ -72,21 +89,31 @@ pub enum StartError {
     Other(#[from] io::Error),
 }
 
-/// One socket: an interface and a family of addresses.
-struct Port {
-    interface: String,
-    v6: bool,
-    /// Index of the interface that the socket is bound to.
-    index: u32,
-    socket: Option<VrrpSocket>,
-    /// By receiver: the unit and the member.
-    members: Vec<(usize, usize)>,
-    receivers: Vec<Receiver>,
+/// Whether this process may do what virtual routers need.
+///
+/// # Errors
+///
+/// See [`StartError`].
+pub fn permitted() -> Result<(), StartError> {
+    Announcer::open().map_err(|error| match error.raw_os_error() {
+        Some(EPERM) => StartError::Capability("CAP_NET_RAW"),
+        _ => StartError::Other(error),
+    })?;
+    // Removing an address that nobody has tells whether addresses may be changed at all.
+    let nowhere = IpNet::from(IpAddr::from([192, 0, 2, 255]));
+    match Netlink::open()?.delete(1, nowhere) {
+        Err(NetlinkError::NotPermitted) => Err(StartError::Capability("CAP_NET_ADMIN")),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The state of the thread.
 pub struct Driver {
+    config: Arc<Config>,
     units: Vec<Unit>,
+    /// Those that begin when others have ended which are in their way.
+    waiting: Vec<Unit>,
+    departing: Departing,
     ports: Vec<Port>,
     interfaces: Interfaces,
     /// The virtual addresses that are the host's own, which has priority 255 for them.
@@ -118,23 +145,26 @@ impl Driver {
     ///
     /// See [`StartError`].
     pub fn new(
-        config: &config::Config,
+        config: Arc<Config>,
+        pools: &Pools,
         inputs: Arc<Inputs>,
         commands: mpsc::Receiver<Command>,
         published: Arc<Published>,
     ) -> Result<Self, StartError> {
+        permitted()?;
         let now = Instant::now();
-        let announcer = Announcer::open().map_err(|error| match error.raw_os_error() {
-            Some(EPERM) => StartError::Capability("CAP_NET_RAW"),
-            _ => StartError::Other(error),
-        })?;
+        let announcer = Announcer::open()?;
         let mut netlink = Netlink::open()?;
         let monitor = Monitor::open()?;
         let interfaces = read(&mut netlink).map_err(io::Error::other)?;
-        let units = unit::group(config, now);
+        let wanted = wanted(&config, pools).into_iter();
+        let units: Vec<Unit> = wanted.map(|wanted| Unit::new(wanted, now)).collect();
         let mut driver = Self {
-            ports: ports(&units),
+            config,
+            ports: ports(&units, Vec::new()),
             units,
+            waiting: Vec::new(),
+            departing: Departing::default(),
             interfaces,
             owned: Vec::new(),
             netlink,
@@ -148,19 +178,9 @@ impl Driver {
             ahead: ahead(),
             stopping: false,
         };
-        driver.check_permission()?;
         driver.clear_addresses();
         driver.publish(now);
         Ok(driver)
-    }
-
-    /// Removing an address that nobody has tells whether addresses may be changed at all.
-    fn check_permission(&mut self) -> Result<(), StartError> {
-        let nowhere = ipnet::IpNet::from(IpAddr::from([192, 0, 2, 255]));
-        match self.netlink.delete(1, nowhere) {
-            Err(NetlinkError::NotPermitted) => Err(StartError::Capability("CAP_NET_ADMIN")),
-            Ok(()) | Err(_) => Ok(()),
-        }
     }
 
     /// Runs until it was told to stop and every router has let go.
@@ -175,20 +195,42 @@ impl Driver {
             self.receive(now);
             self.take_changes(now);
             self.look_at_inputs(now);
-            if let Woken::Told(Command::Stop) = woken {
-                self.stopping = true;
-                self.feed_all(Event::Stopped, now);
+            if let Woken::Told(command) = woken {
+                self.obey(command, now);
             }
             for unit in 0..self.units.len() {
                 self.finish_release(unit, now);
                 self.feed(unit, Event::DeadlinePassed, now);
             }
+            self.finish_departing(now);
+            self.take_turns(now);
             self.publish_if_due(now);
-            if self.stopping && self.units.iter().all(Unit::has_ended) {
+            if self.stopping && self.has_ended() {
                 self.publish(now);
                 return;
             }
         }
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        match command {
+            // All is looked at on every wake.
+            Command::Look => {}
+            Command::Reconfigure { config, pools } => {
+                if !self.stopping {
+                    self.reconfigure(config, &pools, now);
+                }
+            }
+            Command::Stop => {
+                self.stopping = true;
+                self.waiting.clear();
+                self.feed_all(Event::Stopped, now);
+            }
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.departing.is_empty() && self.units.iter().all(Unit::has_ended)
     }
 
     async fn wait(&mut self) -> Woken {
@@ -229,7 +271,8 @@ impl Driver {
 
     fn next_deadline(&self) -> Option<Instant> {
         let routers = self.units.iter().filter_map(Unit::next_deadline);
-        routers.chain(self.publish_at).chain(self.read_at).min()
+        let others = [self.publish_at, self.read_at, self.departing.look_at()];
+        routers.chain(others.into_iter().flatten()).min()
     }
 
     fn notice_suspension(&mut self, now: Instant) {
@@ -391,6 +434,7 @@ impl Driver {
     /// send from.
     fn look_at_port(&mut self, port: usize, now: Instant) {
         let virtual_addresses = unit::addresses(&self.units);
+        let mut events = Vec::new();
         let port = &mut self.ports[port];
         let index = self.interfaces.link(&port.interface).map(|link| link.index);
         if index != Some(port.index) || port.socket.is_none() {
@@ -415,10 +459,11 @@ impl Driver {
             receiver.own = source;
             self.units[unit].set_source(member, source);
             if let Some(own) = source {
-                let event = Event::SourceChanged { member, own };
-                // Nothing follows from it.
-                let _ = self.units[unit].router.handle(event, now);
+                events.push((unit, Event::SourceChanged { member, own }));
             }
+        }
+        for (unit, event) in events {
+            self.feed(unit, event, now);
         }
     }
 
@@ -438,16 +483,7 @@ impl Driver {
             self.feed(unit, Event::AddressLost, now);
             self.units[unit].was_put_back();
         }
-        self.units[unit].clear(&mut self.netlink, &self.interfaces);
-    }
-
-    /// Whether one of the addresses that are claimed is not there. Notifications may be outdated:
-    /// the kernel is asked before anything follows from them.
-    fn has_lost(&mut self, unit: usize, now: Instant) -> bool {
-        if !self.units[unit].has_lost(&self.interfaces) {
-            return false;
-        }
-        self.read_again(now) && self.units[unit].has_lost(&self.interfaces)
+        self.clear(unit);
     }
 
     fn look_at_inputs(&mut self, now: Instant) {
@@ -458,13 +494,13 @@ impl Driver {
     }
 
     fn look_at_pools(&mut self, unit: usize, now: Instant) {
-        if let Some(at) = self.units[unit].pools_good_since(&self.inputs) {
+        if let Some(at) = self.units[unit].pools_good_since() {
             self.feed(unit, Event::PoolsGood(at), now);
         }
     }
 
     fn look_at_priority(&mut self, unit: usize, now: Instant) {
-        let changed = self.units[unit].weigh(&self.inputs, &self.interfaces);
+        let changed = self.units[unit].weigh(&self.interfaces);
         if let Some(priority) = changed {
             self.feed(unit, Event::PriorityChanged(priority), now);
         }
@@ -476,36 +512,27 @@ impl Driver {
         }
     }
 
-    /// Tells a router what happened and performs what it answers. What fails is told as well.
+    /// Tells a router what happened and performs what it answers.
     fn feed(&mut self, unit: usize, event: Event, now: Instant) {
-        let mut next = Some(event);
-        // Each failure is answered by another attempt or by giving up, after a few.
-        while let Some(event) = next.take() {
-            let actions = self.units[unit].router.handle(event, now);
-            let mut claimed = true;
-            for action in actions {
-                let tells = matches!(action, Action::Advertise { .. } | Action::Announce);
-                if tells && !claimed {
-                    continue;
-                }
-                if let Some(failed) = self.perform(unit, action, now) {
-                    claimed &= failed != Event::ClaimFailed;
-                    next = Some(failed);
-                }
-            }
-        }
+        let actions = self.units[unit].router.handle(event, now);
+        self.perform_all(unit, actions, now);
     }
 
-    fn claim(&mut self, unit: usize) -> bool {
-        let claimed = self.units[unit].claim(&mut self.netlink, &self.interfaces);
-        match &claimed {
-            Ok(()) => self.tell_absent(),
-            Err(error) => {
-                tracing::error!(virtual_router = self.units[unit].name(), %error,
-                    "the virtual addresses cannot be claimed");
+    /// Performs what a router answered. What fails is told.
+    fn perform_all(&mut self, unit: usize, actions: Actions, now: Instant) {
+        let mut next = Some(actions);
+        // Each failure is answered by another attempt or by giving up, after a few.
+        while let Some(actions) = next.take() {
+            let mut failed = None;
+            for action in actions {
+                let tells = matches!(action, Action::Advertise { .. } | Action::Announce);
+                if tells && failed == Some(Event::ClaimFailed) {
+                    continue;
+                }
+                failed = self.perform(unit, action, now).or(failed);
             }
+            next = failed.map(|event| self.units[unit].router.handle(event, now));
         }
-        claimed.is_ok()
     }
 
     fn perform(&mut self, unit: usize, action: Action, now: Instant) -> Option<Event> {
@@ -548,41 +575,6 @@ impl Driver {
         ports.position(|port| port.members.contains(&(unit, member)))
     }
 
-    /// Tells the workers which virtual addresses are not ours now.
-    fn tell_absent(&mut self) {
-        let absent = self.units.iter().filter(|unit| !unit.is_present());
-        let absent: Vec<IpAddr> = absent.flat_map(Unit::addresses).collect();
-        self.inputs.tell_absent(absent);
-    }
-
-    /// Removes the addresses once all clients are reset, or have had their time for it.
-    fn finish_release(&mut self, unit: usize, now: Instant) {
-        let Some(limit) = self.units[unit].release_at else {
-            return;
-        };
-        let carrier = self.units[unit].waiting_for(&self.interfaces).is_none();
-        if now < limit && carrier && !self.inputs.all_reset() {
-            self.units[unit].look_at = Some((now + LOOK).min(limit));
-            return;
-        }
-        (self.units[unit].release_at, self.units[unit].look_at) = (None, None);
-        if let Err(error) = self.units[unit].release(&mut self.netlink) {
-            tracing::error!(virtual_router = self.units[unit].name(), %error,
-                "a virtual address cannot be removed: the kernel does when its lease ends");
-        }
-        // What somebody has put beside ours.
-        self.units[unit].clear(&mut self.netlink, &self.interfaces);
-    }
-
-    /// Addresses that are there before anybody claimed them.
-    fn clear_addresses(&mut self) {
-        self.look_at_own();
-        for unit in &mut self.units {
-            unit.clear(&mut self.netlink, &self.interfaces);
-        }
-        self.tell_absent();
-    }
-
     fn publish_if_due(&mut self, now: Instant) {
         if self.publish_at.is_none_or(|at| at <= now) {
             self.publish(now);
@@ -590,35 +582,12 @@ impl Driver {
     }
 
     fn publish(&mut self, now: Instant) {
-        self.publish_at = Some(now + PUBLISH);
-        let status = self.units.iter().flat_map(|unit| unit.status(now));
+        let nothing = self.units.is_empty() && self.waiting.is_empty();
+        self.publish_at = Some(now + if nothing { IDLE } else { PUBLISH });
+        let status = self.in_order().into_iter();
+        let status = status.flat_map(|unit| unit.status(now));
         self.published.store(Arc::new(status.collect()));
     }
-}
-
-/// One port per interface and family that some member needs.
-fn ports(units: &[Unit]) -> Vec<Port> {
-    let mut ports: Vec<Port> = Vec::new();
-    for (unit, one) in units.iter().enumerate() {
-        for (member, (config, receiver)) in one.receivers().enumerate() {
-            let v6 = receiver.addresses.iter().any(IpAddr::is_ipv6);
-            let same = |port: &Port| port.interface == config.interface && port.v6 == v6;
-            let at = ports.iter().position(same).unwrap_or_else(|| {
-                ports.push(Port {
-                    interface: config.interface.clone(),
-                    v6,
-                    index: 0,
-                    socket: None,
-                    members: Vec::new(),
-                    receivers: Vec::new(),
-                });
-                ports.len() - 1
-            });
-            ports[at].members.push((unit, member));
-            ports[at].receivers.push(receiver);
-        }
-    }
-    ports
 }
 
 /// All interfaces and addresses.

@@ -15,16 +15,62 @@ use crate::stats::{Counter, WorkerCounters};
 /// not stay longer than this for a worker that hangs.
 pub const RESET_LIMIT: Duration = Duration::from_millis(500);
 
-/// What is known of one pool.
+/// What is known of one pool: told by the control thread, read by the vrrp thread. A pool that
+/// stays when the configuration is read again keeps its own.
 #[derive(Debug)]
 pub struct PoolInput {
+    name: String,
+    /// What [`PoolInput::good_at`] counts from.
+    base: Instant,
+    usable: AtomicBool,
+    /// In nanoseconds after `base`; 0: never.
+    good_at: AtomicU64,
+}
+
+/// By pool of a configuration, as [`TrackedPool::pool`](crate::config::TrackedPool::pool) counts.
+pub type Pools = Arc<[Arc<PoolInput>]>;
+
+impl PoolInput {
+    /// A pool of which nothing good is known yet.
+    #[must_use]
+    pub fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            base: Instant::now(),
+            usable: AtomicBool::new(false),
+            good_at: AtomicU64::new(0),
+        })
+    }
+
     /// Its name.
-    pub name: String,
-    /// It has a usable server.
-    pub usable: AtomicBool,
-    /// When a check of it last passed, in nanoseconds after a time that [`Inputs::good_at`] knows;
-    /// 0: never.
-    pub good_at: AtomicU64,
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes note of whether it has a usable server and when a check last passed; true when that
+    /// makes a difference at once.
+    pub fn tell(&self, usable: bool, good_at: Option<Instant>) -> bool {
+        if let Some(at) = good_at {
+            let since = at.saturating_duration_since(self.base).as_nanos();
+            let since = u64::try_from(since).unwrap_or(u64::MAX).max(1);
+            self.good_at.store(since, Ordering::Relaxed);
+        }
+        self.usable.swap(usable, Ordering::Relaxed) != usable
+    }
+
+    /// Whether it has a usable server.
+    #[must_use]
+    pub fn usable(&self) -> bool {
+        self.usable.load(Ordering::Relaxed)
+    }
+
+    /// When a check of it last passed.
+    #[must_use]
+    pub fn good_at(&self) -> Option<Instant> {
+        let nanos = self.good_at.load(Ordering::Relaxed);
+        (nanos > 0).then(|| self.base + Duration::from_nanos(nanos))
+    }
 }
 
 /// Virtual addresses that are not ours now, and which telling of them this is.
@@ -38,9 +84,6 @@ pub struct Absent {
 
 /// Written by one side and read by the other.
 pub struct Inputs {
-    base: Instant,
-    /// By pool of the configuration.
-    pub pools: Box<[PoolInput]>,
     absent: ArcSwap<Absent>,
     /// Wakes the control thread, which tells the workers.
     changed: mpsc::Sender<()>,
@@ -50,44 +93,15 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// For these pools and workers. `changed` gets a message when [`Inputs::absent`] changed.
+    /// For these workers. `changed` gets a message when [`Inputs::absent`] changed.
     #[must_use]
-    pub fn new<'a>(
-        pools: impl Iterator<Item = &'a str>,
-        workers: Vec<Arc<WorkerCounters>>,
-        changed: mpsc::Sender<()>,
-    ) -> Self {
-        let pool = |name: &str| PoolInput {
-            name: name.to_owned(),
-            usable: AtomicBool::new(false),
-            good_at: AtomicU64::new(0),
-        };
+    pub fn new(workers: Vec<Arc<WorkerCounters>>, changed: mpsc::Sender<()>) -> Self {
         Self {
-            base: Instant::now(),
-            pools: pools.map(pool).collect(),
             absent: ArcSwap::default(),
             changed,
             workers,
             rounds: Counter::default(),
         }
-    }
-
-    /// Tells what is known of a pool; true when that makes a difference at once.
-    pub fn tell_pool(&self, pool: usize, usable: bool, good_at: Option<Instant>) -> bool {
-        let known = &self.pools[pool];
-        if let Some(at) = good_at {
-            let since = at.saturating_duration_since(self.base).as_nanos();
-            let since = u64::try_from(since).unwrap_or(u64::MAX).max(1);
-            known.good_at.store(since, Ordering::Relaxed);
-        }
-        known.usable.swap(usable, Ordering::Relaxed) != usable
-    }
-
-    /// When a check of a pool last passed.
-    #[must_use]
-    pub fn good_at(&self, pool: usize) -> Option<Instant> {
-        let nanos = self.pools[pool].good_at.load(Ordering::Relaxed);
-        (nanos > 0).then(|| self.base + Duration::from_nanos(nanos))
     }
 
     /// The virtual addresses that are not ours.

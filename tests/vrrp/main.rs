@@ -18,6 +18,7 @@ mod interop;
 mod lab;
 mod owner;
 mod peer;
+mod reconfigure;
 mod relay;
 mod strays;
 mod unicast;
@@ -98,6 +99,19 @@ const WARREN: &[Test] = &[
     test!(NOTHING, behaviour::a_missing_capability_is_named),
     test!(NOTHING, behaviour::neighbours_are_told),
     test!(NOTHING, behaviour::an_address_with_a_label_counts),
+    test!(NOTHING, reconfigure::what_stays_the_same_is_not_touched),
+    test!(NOTHING, reconfigure::settings_change_under_way),
+    test!(NOTHING, reconfigure::addresses_come_and_go_under_way),
+    test!(
+        NOTHING,
+        reconfigure::an_address_goes_when_its_clients_are_reset
+    ),
+    test!(
+        NOTHING,
+        reconfigure::what_cannot_change_under_way_begins_anew
+    ),
+    test!(NOTHING, reconfigure::an_address_moves_between_routers),
+    test!(NOTHING, reconfigure::the_last_configuration_wins),
     test!(NOTHING, vip::an_address_has_a_lease),
     test!(NOTHING, vip::an_address_that_is_renewed_stays),
     test!(NOTHING, vip::releasing_takes_away_what_was_claimed),

@@ -111,12 +111,12 @@ pub(crate) fn releasing_takes_away_what_was_claimed() {
     let before = lab.host(1).ip("-o address show dev eth0");
     on(lab.host(1), |netlink, eth0| {
         let mut vip = Vip::new(nets(&[FOUR, SIX]));
-        vip.release(netlink).unwrap();
+        vip.release(netlink, &[]).unwrap();
         vip.claim(netlink, eth0).unwrap();
         // Somebody was faster.
         netlink.delete(eth0, SIX.parse().unwrap()).unwrap();
-        vip.release(netlink).unwrap();
-        vip.release(netlink).unwrap();
+        vip.release(netlink, &[]).unwrap();
+        vip.release(netlink, &[]).unwrap();
         assert!(!vip.is_claimed_on(eth0));
         assert!(matches!(
             vip.claim(netlink, 4_711),

@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::{self, Config, VirtualRouter, VrrpChecksum};
+use ipnet::IpNet;
+
+use super::wanted::{Tracked, Wanted};
+use crate::config::{self, VirtualRouter, VrrpChecksum};
 use crate::vip::interface::{Interfaces, Sender};
 use crate::vip::netlink::{Address, Netlink, NetlinkError};
 use crate::vip::{Announcer, Vip};
 use crate::vrrp::dispute::Dispute;
-use crate::vrrp::inputs::Inputs;
 use crate::vrrp::packet::{Advertisement, ChecksumForm};
 use crate::vrrp::receive::{Accepted, GROUP_V4, GROUP_V6, Receiver, Refusal};
-use crate::vrrp::router::{Member, Proof, Router, Settings, State, Transition};
+use crate::vrrp::router::{Member, Proof, Router, State, Transition};
 use crate::vrrp::socket::VrrpSocket;
 use crate::vrrp::status::{Counters, Heard, Priority, RouterStatus};
 use crate::vrrp::timing::LOST;
@@ -25,6 +27,8 @@ const OWNER: u8 = 255;
 /// One virtual router.
 struct Virtual {
     config: VirtualRouter,
+    /// The pools that it tracks.
+    pools: Vec<Tracked>,
     addresses: Vec<IpAddr>,
     vip: Vip,
     /// Those that the host has by itself.
@@ -52,12 +56,16 @@ pub(super) struct Unit {
     name: String,
     priority: Priority,
     waiting_for: Option<String>,
+    /// Where it stands among the units of the configuration.
+    pub(super) place: usize,
+    /// It is not wanted any more, and goes when it has let go.
+    pub(super) ending: bool,
     /// The addresses are ours to serve clients on.
     present: bool,
     /// What the router was told last.
     proof: Option<Proof>,
-    /// The tracked pools that lower the priority.
-    down: Vec<usize>,
+    /// Names of the tracked pools that lower the priority.
+    down: Vec<String>,
     /// When the addresses are removed at the latest.
     pub(super) release_at: Option<Instant>,
     /// When it is looked again whether they can be.
@@ -67,78 +75,36 @@ pub(super) struct Unit {
 /// Forms that are remembered: more peers than that share no network.
 const MOST_FORMS: usize = 16;
 
-/// The units of a configuration: each group, and each virtual router without one.
-pub(super) fn group(config: &Config, now: Instant) -> Vec<Unit> {
-    let mut groups: Vec<(String, Vec<&VirtualRouter>)> = Vec::new();
-    for router in &config.virtual_routers {
-        let name = router.group.as_ref().unwrap_or(&router.name);
-        let same = |(known, members): &&mut (String, Vec<&VirtualRouter>)| {
-            known == name && router.group.is_some() && members[0].group.is_some()
-        };
-        match groups.iter_mut().find(same) {
-            Some((_, members)) => members.push(router),
-            None => groups.push((name.clone(), vec![router])),
-        }
-    }
-    let unit = |(name, mut members): (String, Vec<&VirtualRouter>)| {
-        members.sort_by_cached_key(|member| identity(member));
-        Unit::new(name, &members, config, now)
-    };
-    groups.into_iter().map(unit).collect()
-}
-
-/// By what two nodes tell the members of a group apart, whatever the order in their files: it is
-/// the same on both, and another one for each. IPv4 comes first.
-fn identity(router: &VirtualRouter) -> (bool, u8, Vec<IpAddr>) {
-    let mut addresses: Vec<IpAddr> = router.addresses.iter().map(ipnet::IpNet::addr).collect();
-    addresses.sort_unstable();
-    let v6 = addresses.iter().any(IpAddr::is_ipv6);
-    (v6, router.router_id, addresses)
-}
-
 /// The virtual addresses of all units.
 pub(super) fn addresses(units: &[Unit]) -> Vec<IpAddr> {
     units.iter().flat_map(Unit::addresses).collect()
 }
 
-/// How long after a pool became usable here the other node may see the same: its checks are not in
-/// step with ours.
-fn settle(config: &Config, members: &[&VirtualRouter]) -> Duration {
-    let tracked = members.iter().flat_map(|member| &member.track_pools);
-    tracked
-        .map(|tracked| {
-            let check = &config.pools[tracked.pool].check;
-            // Intervals are jittered by a tenth.
-            check.interval * check.rise * 11 / 10 + check.timeout
-        })
-        .max()
-        .unwrap_or_default()
-}
-
 impl Unit {
-    fn new(name: String, members: &[&VirtualRouter], config: &Config, now: Instant) -> Self {
-        let first = members[0];
-        let settings = Settings {
-            priority: first.priority,
-            preempt: first.preempt,
-            preempt_delay: first.preempt_delay,
-            startup_delay: first.startup_delay,
-            tracks_pools: members.iter().any(|member| !member.track_pools.is_empty()),
-            settle: settle(config, members),
-        };
+    pub(super) fn new(wanted: Wanted, now: Instant) -> Self {
+        let Wanted {
+            name,
+            settings,
+            members,
+        } = wanted;
         let unknown = IpAddr::from([0, 0, 0, 0]);
         let router = members
             .iter()
-            .map(|one| Member::new(one.version, one.advert_interval, unknown, now));
+            .map(|(one, _)| Member::new(one.version, one.advert_interval, unknown, now));
         Self {
             router: Router::new(settings, router.collect(), now),
-            members: members.iter().map(|&config| Virtual::new(config)).collect(),
+            members: members
+                .into_iter()
+                .map(|(config, pools)| Virtual::new(config, pools))
+                .collect(),
             name,
             priority: Priority {
-                base: first.priority,
+                base: settings.priority,
                 penalties: Vec::new(),
             },
             waiting_for: Some("the first look at its interface".to_owned()),
+            place: 0,
+            ending: false,
             present: false,
             proof: None,
             down: Vec::new(),
@@ -154,6 +120,10 @@ impl Unit {
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let members = self.members.iter();
         members.flat_map(|member| member.addresses.iter().copied())
+    }
+
+    pub(super) fn routers(&self) -> impl Iterator<Item = &VirtualRouter> {
+        self.members.iter().map(|member| &member.config)
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -178,7 +148,7 @@ impl Unit {
                 interval: config.advert_interval,
                 addresses: member.addresses.clone(),
                 peers: config.peers.clone(),
-                own: None,
+                own: member.source,
             };
             (config, receiver)
         })
@@ -365,12 +335,12 @@ impl Unit {
 
     /// What the checks of the tracked pools say, if that is news. A pool that is down is left out
     /// once it is in the priority, not before.
-    pub(super) fn pools_good_since(&mut self, inputs: &Inputs) -> Option<Proof> {
-        let members = self.members.iter();
-        let tracked = members.flat_map(|member| &member.config.track_pools);
+    pub(super) fn pools_good_since(&mut self) -> Option<Proof> {
+        let tracked = self.members.iter().flat_map(|member| &member.pools);
         let mut proof = Proof::NotNeeded;
-        for tracked in tracked.filter(|tracked| !self.down.contains(&tracked.pool)) {
-            proof = match (proof, inputs.good_at(tracked.pool)) {
+        let is_down = |name: &str| self.down.iter().any(|down| down == name);
+        for (pool, _) in tracked.filter(|(pool, _)| !is_down(pool.name())) {
+            proof = match (proof, pool.good_at()) {
                 (Proof::Missing, _) | (_, None) => Proof::Missing,
                 (Proof::NotNeeded, Some(at)) => Proof::GoodAt(at),
                 (Proof::GoodAt(known), Some(at)) => Proof::GoodAt(known.min(at)),
@@ -382,8 +352,7 @@ impl Unit {
     }
 
     /// Adds up the priority; `Some` when it is another than the router's.
-    pub(super) fn weigh(&mut self, inputs: &Inputs, interfaces: &Interfaces) -> Option<u8> {
-        use std::sync::atomic::Ordering::Relaxed;
+    pub(super) fn weigh(&mut self, interfaces: &Interfaces) -> Option<u8> {
         self.down.clear();
         // What several members track counts once: they move together, and have one priority.
         let mut penalties: Vec<(u8, String)> = Vec::new();
@@ -395,14 +364,11 @@ impl Unit {
             None => penalties.push((weight, reason)),
         };
         for member in &self.members {
-            for tracked in &member.config.track_pools {
-                let pool = &inputs.pools[tracked.pool];
-                if !pool.usable.load(Relaxed) {
-                    lower(
-                        tracked.weight,
-                        format!("pool {} has no usable server", pool.name),
-                    );
-                    self.down.push(tracked.pool);
+            for (pool, weight) in &member.pools {
+                if !pool.usable() {
+                    let name = pool.name();
+                    lower(*weight, format!("pool {name} has no usable server"));
+                    self.down.push(name.to_owned());
                 }
             }
         }
@@ -451,7 +417,7 @@ impl Unit {
         self.present = result.is_ok();
         if result.is_err() {
             // What remains is removed by the kernel when its lease ends.
-            let _ = self.release(netlink);
+            let _ = self.release(netlink, &[]);
         }
         result
     }
@@ -470,12 +436,22 @@ impl Unit {
         }
     }
 
-    pub(super) fn release(&mut self, netlink: &mut Netlink) -> Result<(), NetlinkError> {
+    /// Removes the addresses of all members, but for those that others have claimed as well.
+    pub(super) fn release(
+        &mut self,
+        netlink: &mut Netlink,
+        others: &[(u32, IpNet)],
+    ) -> Result<(), NetlinkError> {
         let mut result = Ok(());
         for member in &mut self.members {
-            result = result.and(member.vip.release(netlink));
+            result = result.and(member.vip.release(netlink, others));
         }
         result
+    }
+
+    /// The addresses that it has claimed, with their interfaces.
+    pub(super) fn claimed(&self) -> impl Iterator<Item = (u32, IpNet)> {
+        self.members.iter().flat_map(|member| member.vip.claimed())
     }
 
     /// Whether an address that is claimed is not on its interface.
@@ -500,8 +476,14 @@ impl Unit {
         }
     }
 
-    /// Removes virtual addresses that are there though we have not claimed them.
-    pub(super) fn clear(&mut self, netlink: &mut Netlink, interfaces: &Interfaces) {
+    /// Removes virtual addresses that are there though nobody of us has claimed them: those that
+    /// somebody has are `claimed`.
+    pub(super) fn clear(
+        &mut self,
+        netlink: &mut Netlink,
+        interfaces: &Interfaces,
+        claimed: &[(u32, IpNet)],
+    ) {
         if self.router.state().holds_addresses() || self.release_at.is_some() {
             return;
         }
@@ -510,7 +492,13 @@ impl Unit {
             let Some(link) = interfaces.link(&member.config.interface) else {
                 continue;
             };
-            let present: Vec<_> = interfaces.of(link.index).copied().collect();
+            let is_claimed = |known: &&Address| {
+                let place = (known.interface, known.address.addr());
+                let mut claimed = claimed.iter().map(|(at, one)| (*at, one.addr()));
+                claimed.any(|one| one == place)
+            };
+            let present = interfaces.of(link.index);
+            let present: Vec<_> = present.filter(|one| !is_claimed(one)).copied().collect();
             let cleared = member.vip.clear(netlink, link.index, &present);
             let foreign = cleared.as_ref().map_or(0, Vec::len);
             member.counters.cleared += u64::try_from(foreign).unwrap_or(u64::MAX);
@@ -614,12 +602,13 @@ impl Unit {
 }
 
 impl Virtual {
-    fn new(config: &VirtualRouter) -> Self {
+    fn new(config: VirtualRouter, pools: Vec<Tracked>) -> Self {
         Self {
-            addresses: config.addresses.iter().map(ipnet::IpNet::addr).collect(),
+            addresses: config.addresses.iter().map(IpNet::addr).collect(),
             vip: Vip::new(config.addresses.clone()),
             own: Vec::new(),
-            config: config.clone(),
+            config,
+            pools,
             source: None,
             forms: Vec::new(),
             heard: None,
@@ -701,6 +690,10 @@ impl Virtual {
         }
     }
 }
+
+mod adopt;
+
+pub(super) use adopt::News;
 
 #[cfg(test)]
 mod tests;
