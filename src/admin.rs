@@ -11,6 +11,8 @@ pub mod command;
 mod events;
 pub mod framing;
 mod hands;
+pub mod reload;
+mod wish;
 
 use std::cell::Cell;
 use std::rc::Rc;

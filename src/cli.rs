@@ -6,8 +6,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use crate::exit;
+
 pub mod check;
 pub mod demo;
+pub mod reload;
 pub mod run;
 pub mod status;
 pub mod vrrp;
@@ -17,25 +20,10 @@ pub const DEFAULT_CONFIG: &str = "/etc/warren/warren.toml";
 /// Where the admin socket lives unless `--socket` or the configuration says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/warren/admin.sock";
 
-/// Process exit codes (sysexits.h where it has a fitting one).
-pub mod exit {
-    /// Everything went well.
-    pub const GOOD: u8 = 0;
-    /// Something failed at run time.
-    pub const FAILED: u8 = 1;
-    /// The command line is wrong (EX_USAGE).
-    pub const USAGE: u8 = 64;
-    /// An address or port could not be had (EX_UNAVAILABLE).
-    pub const UNAVAILABLE: u8 = 69;
-    /// A capability is missing (EX_NOPERM).
-    pub const NO_PERMISSION: u8 = 77;
-    /// The configuration is wrong (EX_CONFIG).
-    pub const CONFIG: u8 = 78;
-}
-
 const RUN_HELP: &str = "\
 Signals: TERM and INT stop accepting and wait up to `drain_timeout` for connections to end, a second
-one ends at once, as does QUIT; USR1 writes the state to the log.
+one ends at once, as does QUIT; HUP reads the configuration again, see `warren reload`; USR1 writes
+the state to the log.
 
 Exit code: 0 stopped as told, 1 failed at run time, 69 an address or the admin socket could not be
 had, 77 a capability is missing, 78 the configuration is wrong.";
@@ -60,6 +48,10 @@ enum Command {
     Check(check::Options),
     /// Show what a running daemon is doing
     Status(status::Options),
+    /// Have a running daemon read its configuration again and apply it
+    Reload(reload::Options),
+    /// Show what `warren reload` would change
+    Diff(reload::Options),
     /// Show the virtual routers of a running daemon
     Vrrp(vrrp::Options),
     /// Balance three embedded AMQP brokers, kill one, kill the master of two nodes, and count
@@ -67,7 +59,7 @@ enum Command {
 }
 
 /// The error with its causes, in one line.
-fn with_causes(error: &dyn Error) -> String {
+pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -98,6 +90,8 @@ pub fn main() -> ExitCode {
         Command::Run { config } => run::main(&config),
         Command::Check(options) => check::main(&options),
         Command::Status(options) => status::main(&options),
+        Command::Reload(options) => reload::main(&options, "reload"),
+        Command::Diff(options) => reload::main(&options, "diff"),
         Command::Vrrp(options) => vrrp::main(&options),
         Command::Demo(options) => demo::main(&options),
     })

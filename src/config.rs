@@ -15,6 +15,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::SockaddrStorage;
 
+pub mod diff;
 pub mod error;
 pub mod file;
 pub mod limits;
@@ -276,7 +277,7 @@ pub struct Server {
 }
 
 /// `host:port`, where the host may be a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     /// An IP address or a name.
     pub host: Host,
@@ -285,7 +286,7 @@ pub struct Address {
 }
 
 /// The host part of an [`Address`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Host {
     /// A literal address.
     Ip(IpAddr),

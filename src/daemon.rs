@@ -3,15 +3,16 @@
 //! Everything that can fail is done before the first client is accepted: descriptors are budgeted,
 //! addresses bound, the admin socket made, the first round of checks awaited.
 
+use std::cell::RefCell;
 use std::future::pending;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, LocalOptions};
@@ -19,19 +20,23 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
 mod election;
+mod reload;
 
-use election::{Ears, Ended, Voice};
+use election::{Election, Voice};
+use reload::{Reloader, Request};
 
 use crate::admin::{self, Events, Hands};
+use crate::cli::with_causes;
 use crate::config::Config;
 use crate::config::limits::{Needs, PIPES_PER_WORKER};
-use crate::health::monitor::{self, Monitors, OnChange};
+use crate::exit;
+use crate::health::monitor::{Monitors, OnChange};
 use crate::lifecycle::{Notifier, signals};
 use crate::pool::Pool;
 use crate::pool::server::{State, StateChange};
 use crate::proxy::listener;
-use crate::proxy::worker::{self, CommonLimits, Shared, Signal, Stage};
-use crate::stats::{Gauge, Registry, WorkerCounters};
+use crate::proxy::worker::{self, CommonLimits, Shared, Signal, Sockets, Stage};
+use crate::stats::{Budget, Registry};
 
 /// How often slow starts are moved on, and virtual routers hear of their pools.
 const TICK: Duration = Duration::from_millis(200);
@@ -83,6 +88,34 @@ pub enum StartError {
     /// A thread or runtime could not be made.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
+}
+
+impl StartError {
+    /// With its causes and, where it helps, what is missing.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let mut line = with_causes(self);
+        if matches!(self, Self::Bind { .. }) && self.exit_code() == exit::NO_PERMISSION {
+            line.push_str(" (ports below 1024 need CAP_NET_BIND_SERVICE)");
+        }
+        line
+    }
+
+    /// What a process that fails for this exits with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Bind {
+                source, address, ..
+            } if source.kind() == ErrorKind::PermissionDenied && address.port() < 1024 => {
+                exit::NO_PERMISSION
+            }
+            Self::Capability(_) => exit::NO_PERMISSION,
+            Self::Bind { .. } | Self::Admin { .. } => exit::UNAVAILABLE,
+            Self::Descriptors { .. } => exit::CONFIG,
+            Self::Thread(_) => exit::FAILED,
+        }
+    }
 }
 
 /// What the control thread can be told.
@@ -158,14 +191,19 @@ pub fn start(config: Arc<Config>) -> Result<Running, StartError> {
     })
 }
 
-/// Runs the daemon on this thread until a signal stops it. `logs_dropped` counts the lines that
-/// the log has lost.
+/// Runs the daemon on this thread until a signal stops it. `file` is where the configuration came
+/// from, to be read again; `logs_dropped` counts the lines that the log has lost.
 ///
 /// # Errors
 ///
 /// See [`StartError`].
-pub fn run(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<(), StartError> {
-    let built = build(config, logs_dropped)?;
+pub fn run(
+    config: Arc<Config>,
+    file: PathBuf,
+    logs_dropped: Arc<AtomicU64>,
+) -> Result<(), StartError> {
+    let mut built = build(config, logs_dropped)?;
+    built.file = Some(file);
     let (commands, receiver) = mpsc::channel(COMMANDS);
     drive(async {
         signals(commands).map_err(StartError::Thread)?;
@@ -188,10 +226,12 @@ fn drive(future: impl Future<Output = Result<(), StartError>>) -> Result<(), Sta
 /// Everything that exists before the first thread.
 struct Built {
     registry: Arc<Registry>,
+    /// Where the configuration came from.
+    file: Option<PathBuf>,
     /// By listener.
     addresses: Vec<Vec<SocketAddr>>,
-    /// By worker: listener and socket.
-    sockets: Vec<Vec<(usize, TcpListener)>>,
+    /// By worker.
+    sockets: Vec<Sockets>,
     pipes_per_worker: usize,
 }
 
@@ -199,38 +239,17 @@ fn build(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<Built, Sta
     let workers = config.global.workers;
     let pipes_per_worker = (PIPES / workers).clamp(1, PIPES_PER_WORKER);
     let (descriptors, max_connections) = budget(&config)?;
-    let now = Instant::now();
-    let mut pools = Vec::new();
-    let mut servers = 0;
-    for (id, pool) in config.pools.iter().enumerate() {
-        pools.push(Pool::new(pool.clone(), id, servers, now));
-        servers += pool.servers.len();
-    }
-    let counters = || WorkerCounters::new(config.listeners.len(), servers, config.pools.len());
-    let registry = Registry {
-        workers: (0..workers).map(|_| Arc::new(counters())).collect(),
-        listeners: config
-            .listeners
-            .iter()
-            .map(|listener| Gauge::limited(listener.max_connections))
-            .collect(),
-        connections: Gauge::limited(max_connections),
+    let budget = Budget {
+        descriptors,
         max_connections,
         max_pipes: u32::try_from(workers * pipes_per_worker).unwrap_or(u32::MAX),
-        descriptors,
-        started: now,
-        started_at: SystemTime::now(),
-        stopping: false.into(),
-        history: Default::default(),
-        virtual_routers: (!config.virtual_routers.is_empty()).then(Arc::default),
-        logs_dropped,
-        pools,
-        config,
     };
-    let mut sockets: Vec<Vec<(usize, TcpListener)>> = (0..workers).map(|_| Vec::new()).collect();
-    let addresses = bind(&registry.config, &mut sockets)?;
+    let mut sockets: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
+    let addresses = bind(&config, &mut sockets)?;
+    let registry = Registry::new(config, budget, logs_dropped, Instant::now());
     Ok(Built {
         registry: Arc::new(registry),
+        file: None,
         addresses,
         sockets,
         pipes_per_worker,
@@ -258,12 +277,9 @@ fn budget(config: &Config) -> Result<(u64, u32), StartError> {
     Ok((limit, if asked == 0 { possible } else { asked }))
 }
 
-fn bind(
-    config: &Config,
-    sockets: &mut [Vec<(usize, TcpListener)>],
-) -> Result<Vec<Vec<SocketAddr>>, StartError> {
+fn bind(config: &Config, sockets: &mut [Sockets]) -> Result<Vec<Vec<SocketAddr>>, StartError> {
     let mut addresses = Vec::new();
-    for (index, listen) in config.listeners.iter().enumerate() {
+    for listen in &config.listeners {
         let mut bound = Vec::new();
         for &address in &listen.bind {
             let failed = |source| StartError::Bind {
@@ -271,10 +287,10 @@ fn bind(
                 address,
                 source,
             };
-            let shared = listener::bind(address, sockets.len()).map_err(failed)?;
+            let shared = listener::bind(address, sockets.len(), true).map_err(failed)?;
             bound.push(shared[0].local_addr().map_err(failed)?);
             for (worker, socket) in sockets.iter_mut().zip(shared) {
-                worker.push((index, socket));
+                worker.push((address, socket));
             }
         }
         addresses.push(bound);
@@ -290,72 +306,71 @@ async fn control(
 ) -> Result<(), StartError> {
     let Built {
         registry,
+        file,
         addresses,
         sockets,
         pipes_per_worker,
     } = built;
     let (signal, receiver) = watch::channel(Signal::default());
     let signal = Rc::new(signal);
-    let notifier = Notifier::from_environment().map_err(StartError::Thread)?;
-    let (voice, ears) = election::channel(&registry);
-    let Ears {
-        commands: heard,
-        changed,
-    } = ears;
-    tokio::task::spawn_local(pass_on(changed, voice.clone(), Rc::clone(&signal)));
+    let notifier = Rc::new(Notifier::from_environment().map_err(StartError::Thread)?);
+    let (election, changed) = Election::new(&registry);
+    tokio::task::spawn_local(pass_on(changed, election.voice.clone(), Rc::clone(&signal)));
     let events = Rc::default();
-    let on_change = on_change(&voice, &signal, &events);
-    let hands = Hands::new(&registry, &on_change, &events, &signal);
+    let on_change = on_change(&election.voice, &signal, &events);
+    let limits = CommonLimits::new(&registry);
+    let (reloads, requests) = mpsc::channel(reload::REQUESTS);
+    let hands = Hands::new(&registry, &on_change, &events, &signal, &limits, &reloads);
     let _socket_file = serve_admin(&hands)?;
+    let monitors = Rc::new(RefCell::new(Monitors::default()));
     let mut control = Control {
-        registry,
-        voice,
+        registry: Arc::clone(&registry),
+        election: Rc::clone(&election),
         signal,
         commands,
-        notifier,
+        reloads,
+        notifier: Rc::clone(&notifier),
         progress: Vec::new(),
     };
     // Clients wait in the backlog until the first checks have said which servers there are.
-    let first_round = control.start_checks(&on_change);
-    let monitors = tokio::select! {
-        monitors = first_round => monitors,
+    let first_round = monitors
+        .borrow_mut()
+        .follow(&registry.scene().pools, &on_change);
+    tokio::select! {
+        () = first_round => {}
         _ = control.told_to_stop() => {
             control.notifier.stopping();
             tracing::info!("stopped before the first checks were in");
             return Ok(());
         }
-    };
-    let limits = CommonLimits::new(&control.registry);
-    hands.reach(&monitors, &limits);
+    }
     let shared = Shared {
-        registry: Arc::clone(&control.registry),
-        monitors: Arc::clone(&monitors),
+        registry: Arc::clone(&registry),
         signal: receiver,
         inboxes: Arc::clone(&hands.inboxes),
     };
-    let threads = start_workers(shared, &limits, sockets, pipes_per_worker)?;
-    // Last: the listeners are bound before an address may be claimed, and the pools are known.
-    let elected = election::start(&control.registry, &control.voice, heard);
-    let elected = match elected {
-        Ok(elected) => elected,
-        Err(error) => {
-            control.end_workers().await;
-            return Err(error);
-        }
+    let serving = control.start_serving(shared, &limits, sockets, pipes_per_worker, addresses);
+    let threads = serving.await?;
+    let reloader = Reloader {
+        file,
+        registry,
+        election,
+        monitors: Rc::clone(&monitors),
+        on_change,
+        events,
+        limits,
+        inboxes: Arc::clone(&hands.inboxes),
+        notifier,
     };
-    for (listen, addresses) in control.registry.config.listeners.iter().zip(addresses) {
-        tracing::info!(listener = %listen.name, ?addresses, "accepting");
-    }
+    tokio::task::spawn_local(reloader.run(requests));
     control.notifier.ready(&control.status());
     ready();
     let how = control.keep_house().await;
-    let how = control.give_up_addresses(how, elected).await;
+    let how = control.give_up_addresses(how).await;
     control.stop(how).await;
-    for thread in threads {
-        // A worker that panicked has aborted the process already.
-        let _ = thread.join();
-    }
-    say_farewell(&monitors).await;
+    // A worker that panicked has aborted the process already.
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    say_farewell(monitors.take()).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -364,7 +379,7 @@ async fn control(
 fn start_workers(
     shared: Shared,
     limits: &CommonLimits,
-    sockets: Vec<Vec<(usize, TcpListener)>>,
+    sockets: Vec<Sockets>,
     pipes: usize,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let workers = sockets.into_iter().enumerate();
@@ -376,17 +391,10 @@ fn start_workers(
 }
 
 /// Lets the checks end in order. Brokers that do not answer are not waited for.
-async fn say_farewell(monitors: &[Monitors]) {
+async fn say_farewell(monitors: Monitors) {
     // All say goodbye before one is waited for: a broker that hangs must not use up others' time.
-    for pool in monitors {
-        pool.end();
-    }
-    let _ = tokio::time::timeout(FAREWELL, async {
-        for pool in monitors {
-            pool.ended().await;
-        }
-    })
-    .await;
+    monitors.end();
+    let _ = tokio::time::timeout(FAREWELL, monitors.ended()).await;
 }
 
 /// Tells the workers whenever the vrrp thread has given up addresses, or got some.
@@ -408,7 +416,7 @@ impl Drop for SocketFile {
 }
 
 fn serve_admin(hands: &Rc<Hands>) -> Result<Option<SocketFile>, StartError> {
-    let admin = &hands.registry.config.admin;
+    let admin = &hands.registry.config().admin;
     let Some(path) = &admin.socket else {
         return Ok(None);
     };
@@ -430,11 +438,11 @@ fn every(period: Duration) -> Interval {
 
 struct Control {
     registry: Arc<Registry>,
-    /// To the vrrp thread.
-    voice: Voice,
+    election: Rc<Election>,
     signal: Rc<watch::Sender<Signal>>,
     commands: mpsc::Receiver<Command>,
-    notifier: Notifier,
+    reloads: mpsc::Sender<Request>,
+    notifier: Rc<Notifier>,
     /// By worker, and at the end the vrrp thread, for the watchdog.
     progress: Vec<Progress>,
 }
@@ -449,21 +457,27 @@ struct Progress {
 }
 
 impl Control {
-    /// Starts the monitors; the future ends when every server has been checked once.
-    fn start_checks(&self, on_change: &OnChange) -> impl Future<Output = Arc<[Monitors]>> + use<> {
-        let pools = &self.registry.pools;
-        let rounds = pools
-            .iter()
-            .map(|pool| monitor::start(Arc::clone(pool), Rc::clone(on_change)));
-        // Tasks of their own, so that the pools are checked side by side.
-        let rounds: Vec<_> = rounds.map(tokio::task::spawn_local).collect();
-        async move {
-            let mut monitors = Vec::new();
-            for round in rounds {
-                monitors.push(round.await.expect("a panic aborts the process"));
-            }
-            monitors.into()
+    /// Starts the workers and last, if there are virtual routers, the vrrp thread: the listeners
+    /// are bound before an address may be claimed, and the pools are known.
+    async fn start_serving(
+        &self,
+        shared: Shared,
+        limits: &CommonLimits,
+        sockets: Vec<Sockets>,
+        pipes: usize,
+        addresses: Vec<Vec<SocketAddr>>,
+    ) -> Result<Vec<JoinHandle<()>>, StartError> {
+        let threads = start_workers(shared, limits, sockets, pipes)?;
+        if !self.registry.config().virtual_routers.is_empty()
+            && let Err(error) = self.election.start(&self.registry)
+        {
+            self.end_workers().await;
+            return Err(error);
         }
+        for (listen, addresses) in self.registry.config().listeners.iter().zip(addresses) {
+            tracing::info!(listener = %listen.name, ?addresses, "accepting");
+        }
+        Ok(threads)
     }
 
     /// The next command that ends the daemon; the others are obeyed here.
@@ -472,11 +486,8 @@ impl Control {
             match self.commands.recv().await {
                 Some(command @ (Command::Stop | Command::End)) => return command,
                 Some(Command::Dump) => self.dump(),
-                Some(Command::Reload) => {
-                    tracing::warn!(
-                        "reload is not supported yet: restart to read the configuration"
-                    );
-                }
+                // Full: one that has not begun yet will read the same file.
+                Some(Command::Reload) => drop(self.reloads.try_send(Request::by_signal())),
                 // Whoever started us has gone without stopping us: go on serving.
                 None => pending().await,
             }
@@ -485,7 +496,8 @@ impl Control {
 
     /// Everything periodic, until somebody stops us, or stops us again.
     async fn keep_house(&mut self) -> Command {
-        let mut tick = every(self.tick_interval());
+        let mut period = self.tick_interval();
+        let mut tick = every(period);
         let mut second = every(SECOND);
         let watched = self.notifier.watchdog_interval();
         let watched = watched.unwrap_or(Duration::from_secs(3600));
@@ -499,6 +511,11 @@ impl Control {
                 _ = second.tick() => {
                     self.registry.sample(Instant::now());
                     self.notifier.status(&self.status());
+                    // A reload may have changed it.
+                    if period != self.tick_interval() {
+                        period = self.tick_interval();
+                        tick = every(period);
+                    }
                 }
                 _ = watchdog.tick(), if !stopping => self.feed_watchdog(watched),
             }
@@ -507,31 +524,30 @@ impl Control {
 
     /// Often where something moves by itself; an idle process should not be woken for nothing.
     fn tick_interval(&self) -> Duration {
-        let slow_start = |pool: &Arc<Pool>| !pool.config.slow_start.is_zero();
-        let moves =
-            self.registry.virtual_routers.is_some() || self.registry.pools.iter().any(slow_start);
+        let slow_start = |pool: &Arc<Pool>| !pool.setup().config.slow_start.is_zero();
+        let moves = self.election.is_on() || self.registry.scene().pools.iter().any(slow_start);
         if moves { TICK } else { SECOND }
     }
 
     fn tick(&self, now: Instant) {
-        for pool in &self.registry.pools {
+        for pool in &self.registry.scene().pools {
             pool.tick(now);
-            self.voice.tell_pool(pool, now);
+            self.election.voice.tell_pool(pool, now);
         }
     }
 
     /// Waits until the virtual addresses are given up, or until somebody tells us to hurry. The
     /// listeners serve on meanwhile.
-    async fn give_up_addresses(&mut self, how: Command, elected: Ended) -> Command {
-        if self.registry.virtual_routers.is_none() || how == Command::End {
+    async fn give_up_addresses(&mut self, how: Command) -> Command {
+        let Some(elected) = self.election.ended.take().filter(|_| how != Command::End) else {
             return how;
-        }
+        };
         self.registry.stopping.store(true, Ordering::Relaxed);
         self.notifier.stopping();
-        let longest = election::longest_farewell(&self.registry.config);
+        let longest = election::longest_farewell(&self.registry.config());
         self.notifier
             .extend_timeout(longest + Duration::from_secs(5));
-        self.voice.stop().await;
+        self.election.voice.stop().await;
         tokio::select! {
             _ = elected => how,
             how = self.keep_house() => how,
@@ -547,8 +563,8 @@ impl Control {
             sweeps: u64::MAX,
             without: 0,
         };
-        let elects = self.registry.virtual_routers.is_some();
-        let vrrp = elects.then(|| self.voice.rounds());
+        let elects = self.election.is_on();
+        let vrrp = elects.then(|| self.election.voice.rounds());
         let sweeps = workers.iter().map(|worker| worker.sweeps.get()).chain(vrrp);
         self.progress
             .resize(workers.len() + usize::from(elects), unseen);
@@ -573,7 +589,7 @@ impl Control {
 
     /// The way down: no new clients, then wait, then reset what is left.
     async fn stop(&mut self, how: Command) {
-        let drain = self.registry.config.global.drain_timeout;
+        let drain = self.registry.config().global.drain_timeout;
         self.registry.stopping.store(true, Ordering::Relaxed);
         self.notifier.stopping();
         let open = self.registry.connections.get();
@@ -601,19 +617,10 @@ impl Control {
 
     /// The line that `systemctl status` shows.
     fn status(&self) -> String {
-        let usable: u32 = self
-            .registry
-            .pools
-            .iter()
-            .map(|pool| pool.usable())
-            .map(|(a, b)| a + b)
-            .sum();
-        let servers: usize = self
-            .registry
-            .pools
-            .iter()
-            .map(|pool| pool.servers.len())
-            .sum();
+        let scene = self.registry.scene();
+        let usable = scene.pools.iter().map(|pool| pool.usable());
+        let usable: u32 = usable.map(|(a, b)| a + b).sum();
+        let servers = scene.servers.len();
         let open = self.registry.connections.get();
         let draining = match self.registry.stopping.load(Ordering::Relaxed) {
             true => "draining; ",
@@ -626,10 +633,10 @@ impl Control {
     fn dump(&self) {
         tracing::info!("{}", self.status());
         let now = Instant::now();
-        for pool in &self.registry.pools {
-            for (server, state) in pool.servers.iter().zip(pool.snapshot(now)) {
+        for pool in &self.registry.scene().pools {
+            for (server, state) in pool.setup().servers.iter().zip(pool.snapshot(now)) {
                 tracing::info!(
-                    pool = %pool.config.name, server = %server.config.name,
+                    pool = %pool.name, server = %server.name,
                     state = state.state.name(),
                     open = state.open, total = state.leased_total,
                     since_s = now.duration_since(state.since).as_secs(), "server"
@@ -646,8 +653,8 @@ fn on_change(voice: &Voice, signal: &Rc<watch::Sender<Signal>>, events: &Rc<Even
         log_change(pool, change);
         events.note(&format!(
             "server {}/{} {} -> {}: {}",
-            pool.config.name,
-            pool.servers[change.server].config.name,
+            pool.name,
+            pool.setup().servers[change.server].name,
             change.from.name(),
             change.to.name(),
             change.reason
@@ -661,7 +668,8 @@ fn on_change(voice: &Voice, signal: &Rc<watch::Sender<Signal>>, events: &Rc<Even
 
 /// One line per change of a server's state, with the check's own words.
 fn log_change(pool: &Pool, change: &StateChange) {
-    let (pool_name, server) = (&pool.config.name, &pool.servers[change.server].config.name);
+    let setup = pool.setup();
+    let (pool_name, server) = (&pool.name, &setup.servers[change.server].name);
     let (active, backup) = pool.usable();
     let (from, to) = (change.from.name(), change.to.name());
     if change.to == State::Up {

@@ -75,6 +75,7 @@ pub mod calendar;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod exit;
 pub mod health;
 pub mod lifecycle;
 pub mod logging;

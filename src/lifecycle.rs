@@ -53,6 +53,19 @@ impl Notifier {
         self.send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
     }
 
+    /// The configuration is being read again. [`Self::reloaded`] has to follow.
+    pub fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.send(&[NotifyState::Reloading, now]),
+            Err(error) => tracing::warn!(%error, "the clock cannot be read"),
+        }
+    }
+
+    /// The configuration was read again, or refused.
+    pub fn reloaded(&self) {
+        self.send(&[NotifyState::Ready]);
+    }
+
     /// Replaces the line in `systemctl status`.
     pub fn status(&self, text: &str) {
         self.send(&[NotifyState::Status(&one_line(text))]);

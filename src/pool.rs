@@ -11,17 +11,20 @@
 //! handed to the next in line under that same lock.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Guard};
 
 use crate::config;
 use crate::health::verdict::CheckResult;
-use crate::stats::Averages;
 use crate::stats::history::Clear;
+use crate::stats::{Averages, Latencies, PerWorker, PoolCounters, ServerCounters};
 
 mod choose;
 mod queue;
+mod reconfigure;
 pub mod server;
 mod source;
 mod table;
@@ -34,30 +37,54 @@ use server::{Admin, Health, ServerSnapshot, StateChange};
 use table::{Decision, Table};
 use wait::Waiting;
 
-/// The servers behind a listener and how to choose among them.
+/// The servers behind a listener and how to choose among them. It is the same pool for as long as
+/// its name is in the file, whatever else a reload changes.
 pub struct Pool {
-    /// The configuration it was made from.
-    pub config: config::Pool,
-    /// Index into [`config::Config::pools`].
-    pub id: usize,
-    /// In the order of the file.
-    pub servers: Vec<Server>,
+    /// Its name.
+    pub name: Arc<str>,
     /// HAProxy's averages of the BACKEND row.
     pub averages: Averages,
+    /// What each worker counts for it.
+    pub counters: PerWorker<PoolCounters>,
+    /// What each worker measures for it.
+    pub latencies: PerWorker<Mutex<Latencies>>,
+    id: AtomicUsize,
+    /// In nanoseconds; 0: none.
+    idle_timeout: AtomicU64,
     /// When a check of one of its servers last passed, in nanoseconds after `since`; 0: never.
     passed_at: AtomicU64,
     since: Instant,
-    table: Mutex<Table>,
+    setup: ArcSwap<Setup>,
+    inside: Mutex<Inside>,
 }
 
-/// What connections and statistics need of a server without the pool's lock.
+/// What a pool is by the configuration in force.
+pub struct Setup {
+    /// The configuration.
+    pub config: config::Pool,
+    /// In the order of the file.
+    pub servers: Vec<Arc<Server>>,
+}
+
+/// What a pool's lock guards.
+struct Inside {
+    table: Table,
+    /// By place in the table: those of the file, then those that were removed from it and have, or
+    /// had when it was last read, open connections.
+    servers: Vec<Arc<Server>>,
+}
+
+/// What connections and statistics need of a server without the pool's lock. It is the same server
+/// for as long as its name and address are in the file.
 pub struct Server {
-    /// Index over all pools, into [`crate::stats::WorkerCounters::servers`].
-    pub id: usize,
-    /// The configuration it was made from.
-    pub config: config::Server,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its address by the file.
+    pub address: config::Address,
     /// HAProxy's averages of the server row.
     pub averages: Averages,
+    /// What each worker counts for it.
+    pub counters: PerWorker<ServerCounters>,
     /// Counts the times at which open connections of this server had to be reset. A connection
     /// remembers the value at its lease and ends when it has moved on.
     pub epoch: AtomicU32,
@@ -65,13 +92,57 @@ pub struct Server {
     ended: AtomicU32,
     /// An operator has stopped its checks.
     unchecked: AtomicBool,
+    config: ArcSwap<config::Server>,
+    /// Its place in the table, written under the pool's lock.
+    place: AtomicUsize,
+    watcher: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Server {
+    fn new(config: &config::Server, workers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            name: config.name.as_str().into(),
+            address: config.address.clone(),
+            averages: Averages::default(),
+            counters: PerWorker::new(workers),
+            epoch: AtomicU32::new(0),
+            ended: AtomicU32::new(0),
+            unchecked: AtomicBool::new(false),
+            config: ArcSwap::from_pointee(config.clone()),
+            place: AtomicUsize::new(0),
+            watcher: OnceLock::new(),
+        })
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> Guard<Arc<config::Server>> {
+        self.config.load()
+    }
+
+    /// Its index in the pool. Only a reload changes it; the thread that reloads can rely on it.
+    #[must_use]
+    pub fn place(&self) -> usize {
+        self.place.load(Ordering::Relaxed)
+    }
+
     /// Whether an operator has stopped its checks.
     #[must_use]
     pub fn checks_are_stopped(&self) -> bool {
         self.unchecked.load(Ordering::Relaxed)
+    }
+
+    /// Tells whoever checks it that a connection to it has failed.
+    pub fn suspect(&self) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher();
+        }
+    }
+
+    /// `watcher` hears of every suspicion from now on. There is one for as long as the server is.
+    pub fn set_watcher(&self, watcher: impl Fn() + Send + Sync + 'static) {
+        // The first one stays.
+        let _ = self.watcher.set(Box::new(watcher));
     }
 }
 
@@ -81,8 +152,8 @@ pub struct Request<'a> {
     pub client: IpAddr,
     /// A random number, for `balance = "random"`: the pool has no randomness of its own.
     pub draw: u64,
-    /// Indices of servers already tried for this connection, to be avoided.
-    pub tried: &'a [usize],
+    /// Servers already tried for this connection, to be avoided.
+    pub tried: &'a [Arc<Server>],
 }
 
 /// The answer to a [`Request`].
@@ -107,12 +178,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    fn new(pool: Arc<Pool>, grant: Grant) -> Self {
-        let ended = pool.servers[grant.server].ended.load(Ordering::Relaxed);
+    fn new(pool: Arc<Pool>, server: Arc<Server>, grant: Grant) -> Self {
+        let ended = server.ended.load(Ordering::Relaxed);
         Self {
             seat: Seat {
                 pool,
-                index: grant.server,
+                server,
                 epoch: grant.epoch,
                 ended,
             },
@@ -123,7 +194,7 @@ impl Lease {
     /// Index of the server in its pool.
     #[must_use]
     pub fn index(&self) -> usize {
-        self.seat.index
+        self.seat.server.place()
     }
 }
 
@@ -131,7 +202,7 @@ impl Lease {
 /// the connection that has waited longest. Every connection has one, so it is small.
 pub struct Seat {
     pool: Arc<Pool>,
-    index: usize,
+    server: Arc<Server>,
     epoch: u32,
     ended: u32,
 }
@@ -139,26 +210,27 @@ pub struct Seat {
 impl Seat {
     /// The server.
     #[must_use]
-    pub fn server(&self) -> &Server {
-        &self.pool.servers[self.index]
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
     }
 
     /// Whether the server went down since and its connections have to be reset.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
-        self.server().epoch.load(Ordering::Relaxed) != self.epoch
+        self.server.epoch.load(Ordering::Relaxed) != self.epoch
     }
 
     /// Whether an operator has ended the connections of the server since.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        self.server().ended.load(Ordering::Relaxed) != self.ended
+        self.server.ended.load(Ordering::Relaxed) != self.ended
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.pool.with(|table| table.release(self.index));
+        self.pool
+            .with(|inside| inside.table.release(self.server.place()));
     }
 }
 
@@ -178,31 +250,51 @@ pub struct Report {
 impl Pool {
     /// A pool whose servers are all [`Health::Unknown`], or [`Health::Up`] with check type `none`
     /// once they have an address. Servers with a literal address have it; the others wait for
-    /// [`Pool::set_address`]. `first_server` is the id of its first server.
+    /// [`Pool::set_address`]. `id` is its index in [`config::Config::pools`].
     #[must_use]
-    pub fn new(config: config::Pool, id: usize, first_server: usize, now: Instant) -> Arc<Self> {
-        let servers = config
+    pub fn new(config: config::Pool, id: usize, workers: usize, now: Instant) -> Arc<Self> {
+        let servers: Vec<_> = config
             .servers
             .iter()
-            .enumerate()
-            .map(|(index, server)| Server {
-                id: first_server + index,
-                config: server.clone(),
-                averages: Averages::default(),
-                epoch: AtomicU32::new(0),
-                ended: AtomicU32::new(0),
-                unchecked: AtomicBool::new(false),
-            })
+            .map(|server| Server::new(server, workers))
             .collect();
+        for (place, server) in servers.iter().enumerate() {
+            server.place.store(place, Ordering::Relaxed);
+        }
         Arc::new(Self {
-            id,
-            servers,
+            name: config.name.as_str().into(),
             averages: Averages::default(),
+            counters: PerWorker::new(workers),
+            latencies: PerWorker::new(workers),
+            id: AtomicUsize::new(id),
+            idle_timeout: AtomicU64::new(nanoseconds(config.idle_timeout)),
             passed_at: AtomicU64::new(0),
             since: now,
-            table: Mutex::new(Table::new(&config, now)),
-            config,
+            inside: Mutex::new(Inside {
+                table: Table::new(&config, now),
+                servers: servers.clone(),
+            }),
+            setup: ArcSwap::from_pointee(Setup { config, servers }),
         })
+    }
+
+    /// What it is by the configuration in force.
+    #[must_use]
+    pub fn setup(&self) -> Guard<Arc<Setup>> {
+        self.setup.load()
+    }
+
+    /// Index into [`config::Config::pools`] of the configuration in force.
+    #[must_use]
+    pub fn id(&self) -> usize {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// How long a connection may be silent in both directions; `None`: for ever.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        let timeout = self.idle_timeout.load(Ordering::Relaxed);
+        (timeout > 0).then(|| Duration::from_nanos(timeout))
     }
 
     /// Chooses a server.
@@ -211,11 +303,20 @@ impl Pool {
             client: request.client,
             draw: request.draw,
         };
-        match self.with(|table| table.choose(wish, request.tried)) {
-            Decision::Granted(grant) => Choice::Leased(Lease::new(Arc::clone(self), grant)),
-            Decision::Queued(ticket) => Choice::Wait(Waiting::new(Arc::clone(self), ticket)),
-            Decision::QueueFull => Choice::QueueFull,
-            Decision::NoServer => Choice::NoServer,
+        let decided = self.with(|inside| {
+            let tried: Vec<usize> = request.tried.iter().map(|one| one.place()).collect();
+            match inside.table.choose(wish, &tried) {
+                Decision::Granted(grant) => Ok(inside.served(grant)),
+                none @ (Decision::Queued(_) | Decision::QueueFull | Decision::NoServer) => {
+                    Err(none)
+                }
+            }
+        });
+        match decided {
+            Ok((server, grant)) => Choice::Leased(Lease::new(Arc::clone(self), server, grant)),
+            Err(Decision::Queued(ticket)) => Choice::Wait(Waiting::new(Arc::clone(self), ticket)),
+            Err(Decision::QueueFull) => Choice::QueueFull,
+            Err(Decision::NoServer | Decision::Granted(_)) => Choice::NoServer,
         }
     }
 
@@ -228,9 +329,11 @@ impl Pool {
             let since = u64::try_from(since).unwrap_or(u64::MAX);
             self.passed_at.store(since, Ordering::Relaxed);
         }
-        self.with(|table| {
-            let change = table.report(server, report, now);
-            self.publish_epoch(table, server);
+        self.with(|inside| {
+            let change = inside.table.report(server, report, now);
+            // Under the lock, as everything that is granted copies it.
+            let epoch = inside.table.epoch(server);
+            inside.servers[server].epoch.store(epoch, Ordering::Relaxed);
             change
         })
     }
@@ -251,36 +354,37 @@ impl Pool {
         reason: &str,
         now: Instant,
     ) -> Option<StateChange> {
-        self.with(|table| table.set_admin(server, admin, reason, now))
+        self.with(|inside| inside.table.set_admin(server, admin, reason, now))
     }
 
     /// Sets the weight, 0 to 256; 0 takes no new connections. With `balance = "source"`, whose
     /// table follows from the file, a weight above the configured one counts as that.
     pub fn set_weight(&self, server: usize, weight: u16, now: Instant) {
-        self.with(|table| table.set_weight(server, weight, now));
+        self.with(|inside| inside.table.set_weight(server, weight, now));
     }
 
     /// Sets the most open connections of the server; 0: no limit. Those above it stay.
     pub fn set_limit(&self, server: usize, limit: u32, now: Instant) {
-        self.with(|table| table.set_limit(server, limit, now));
+        self.with(|inside| inside.table.set_limit(server, limit, now));
     }
 
     /// Has the open connections of the server ended, once their workers look.
     pub fn end_connections(&self, server: usize) {
-        self.servers[server].ended.fetch_add(1, Ordering::Relaxed);
+        let setup = self.setup();
+        setup.servers[server].ended.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Stops the checks of the server, whose health stays as it is, or has it checked again.
     pub fn set_checked(&self, server: usize, checked: bool) {
-        self.servers[server]
-            .unchecked
-            .store(!checked, Ordering::Relaxed);
+        let setup = self.setup();
+        let unchecked = &setup.servers[server].unchecked;
+        unchecked.store(!checked, Ordering::Relaxed);
     }
 
     /// Whether the server is to be checked: neither in maintenance nor told otherwise.
     #[must_use]
     pub fn is_checked(&self, server: usize) -> bool {
-        !self.servers[server].checks_are_stopped() && self.admin(server) != Admin::Maint
+        !self.setup().servers[server].checks_are_stopped() && self.admin(server) != Admin::Maint
     }
 
     /// Sets the address that a name resolved to; leases that are out keep the old one. `None`,
@@ -292,37 +396,45 @@ impl Pool {
         address: Option<SocketAddr>,
         now: Instant,
     ) -> Option<StateChange> {
-        self.with(|table| table.set_address(server, address, now))
+        self.with(|inside| inside.table.set_address(server, address, now))
     }
 
     /// Where the server listens now; `None` while its name does not resolve.
     #[must_use]
     pub fn address(&self, server: usize) -> Option<SocketAddr> {
-        self.with(|table| table.address(server))
+        self.with(|inside| inside.table.address(server))
+    }
+
+    /// What the checks say of the server.
+    #[must_use]
+    pub fn health(&self, server: usize) -> Health {
+        self.with(|inside| inside.table.health(server))
     }
 
     /// What the operator says of the server.
     #[must_use]
     pub fn admin(&self, server: usize) -> Admin {
-        self.with(|table| table.admin(server))
+        self.with(|inside| inside.table.admin(server))
     }
 
     /// Moves slow starts on. Called a few times a second; cheap when no server is starting.
     pub fn tick(&self, now: Instant) {
-        self.with(|table| table.tick(now));
+        self.with(|inside| inside.table.tick(now));
     }
 
     /// A copy of every server's numbers, in the order of the file.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Vec<ServerSnapshot> {
-        self.with(|table| table.snapshot(now))
+        let count = self.setup().servers.len();
+        self.with(|inside| inside.table.snapshot(now, count))
     }
 
     /// Forgets highest values, or everything that is counted. How long servers were down stays, as
     /// with HAProxy.
     pub fn clear(&self, clear: Clear) {
-        self.with(|table| table.clear(clear));
-        let servers = self.servers.iter().map(|server| &server.averages);
+        self.with(|inside| inside.table.clear(clear));
+        let setup = self.setup();
+        let servers = setup.servers.iter().map(|server| &server.averages);
         for averages in servers.chain([&self.averages]) {
             averages.clear(clear);
         }
@@ -331,41 +443,48 @@ impl Pool {
     /// Connections waiting now and at most so far.
     #[must_use]
     pub fn queued(&self) -> (u32, u32) {
-        self.with(|table| table.queued())
+        self.with(|inside| inside.table.queued())
     }
 
     /// Usable servers: up, ready, with a weight and an address, full or not. First those that are
     /// not backups, then the backups.
     #[must_use]
     pub fn usable(&self) -> (u32, u32) {
-        self.with(|table| table.usable())
+        self.with(|inside| inside.table.usable())
     }
 
     /// Whether a server has not been checked yet, as at the start.
     #[must_use]
     pub fn is_undecided(&self) -> bool {
-        self.with(|table| table.is_undecided())
+        self.with(|inside| inside.table.is_undecided())
     }
 
     /// Does something under the lock, and wakes whom it concerns when the lock is free again.
-    fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut Inside) -> T) -> T {
         // A panic ends the process, so nobody sees what a panic left behind.
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = act(&mut table);
-        let wakers = table.take_wakers();
-        drop(table);
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = act(&mut inside);
+        let wakers = inside.table.take_wakers();
+        drop(inside);
         for waker in wakers {
             waker.wake();
         }
         answer
     }
+}
 
-    /// Copies a server's epoch out of the table, under its lock.
-    fn publish_epoch(&self, table: &Table, server: usize) {
-        self.servers[server]
-            .epoch
-            .store(table.epoch(server), Ordering::Relaxed);
+impl Inside {
+    /// The server of a grant.
+    fn served(&self, grant: Grant) -> (Arc<Server>, Grant) {
+        (Arc::clone(&self.servers[grant.server]), grant)
     }
+}
+
+/// 0 for none; a timeout is never 0.
+fn nanoseconds(timeout: Option<Duration>) -> u64 {
+    timeout.map_or(0, |timeout| {
+        u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)
+    })
 }
 
 #[cfg(test)]

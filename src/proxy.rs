@@ -13,7 +13,7 @@ mod admit;
 mod connect;
 mod connection;
 pub mod inquiry;
-mod limit;
+pub mod limit;
 pub mod listener;
 mod pipe;
 pub mod proxy_protocol;

@@ -1,18 +1,25 @@
 //! Numbers: counted by the workers without sharing, added up when somebody asks.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use hdrhistogram::Histogram;
 
+use crate::config::{self, Config};
+use crate::pool::{Pool, Server};
 use crate::proxy::account::Cause;
+use crate::proxy::limit::AcceptRate;
 use history::Clear;
+use reloads::Reloads;
 
 pub mod collect;
 pub mod csv;
 pub mod form;
 pub mod history;
 pub mod info;
+pub mod reloads;
 pub mod servers_conn;
 pub mod servers_state;
 pub mod sessions;
@@ -304,18 +311,9 @@ impl Sliding {
     }
 }
 
-/// Everything that one worker counts. Indices: [`crate::config::Config::listeners`],
-/// [`crate::pool::server`] ids over all pools, [`crate::config::Config::pools`].
+/// Everything that one worker counts that belongs to no listener, pool or server.
 #[derive(Debug)]
 pub struct WorkerCounters {
-    /// By listener.
-    pub listeners: Box<[ListenerCounters]>,
-    /// By server id, all pools after each other.
-    pub servers: Box<[ServerCounters]>,
-    /// By pool.
-    pub pools: Box<[PoolCounters]>,
-    /// By pool.
-    pub latencies: Box<[Mutex<Latencies>]>,
     /// By [`Cause`], in the order of [`Cause::ALL`].
     pub endings: [Counter; Cause::ALL.len()],
     /// Sweeps made: it stands still when the worker hangs.
@@ -332,15 +330,9 @@ pub struct WorkerCounters {
     pub departed: AtomicU64,
 }
 
-impl WorkerCounters {
-    /// All zero, for so many listeners, servers (over all pools) and pools.
-    #[must_use]
-    pub fn new(listeners: usize, servers: usize, pools: usize) -> Self {
+impl Default for WorkerCounters {
+    fn default() -> Self {
         Self {
-            listeners: filled(listeners),
-            servers: filled(servers),
-            pools: filled(pools),
-            latencies: filled(pools),
             endings: std::array::from_fn(|_| Counter::default()),
             sweeps: Counter::default(),
             spliced: Counter::default(),
@@ -352,41 +344,207 @@ impl WorkerCounters {
     }
 }
 
-fn filled<T: Default>(length: usize) -> Box<[T]> {
-    std::iter::repeat_with(T::default).take(length).collect()
+/// One of each worker's own, so that nobody else writes to its cache lines.
+#[derive(Debug)]
+pub struct PerWorker<T>(Box<[Apart<T>]>);
+
+/// Two lines, because processors fetch them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
+impl<T: Default> PerWorker<T> {
+    /// For so many workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self(
+            std::iter::repeat_with(Apart::default)
+                .take(workers)
+                .collect(),
+        )
+    }
+}
+
+impl<T> PerWorker<T> {
+    /// That of one worker.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such worker.
+    #[inline]
+    #[must_use]
+    pub fn of(&self, worker: usize) -> &T {
+        &self.0[worker].0
+    }
+
+    /// Those of all workers.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|apart| &apart.0)
+    }
+
+    /// The number of workers.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no workers.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A listener as its workers share it. It is the same listener for as long as its name is in the
+/// file, whatever else a reload changes.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Open connections.
+    pub open: Gauge,
+    /// Connections per second.
+    pub rate: AcceptRate,
+    /// What each worker counts for it.
+    pub counters: PerWorker<ListenerCounters>,
+}
+
+impl Listener {
+    /// One without connections.
+    #[must_use]
+    pub fn new(config: &config::Listener, workers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            name: config.name.as_str().into(),
+            open: Gauge::limited(config.max_connections),
+            rate: AcceptRate::new(config.max_accept_rate),
+            counters: PerWorker::new(workers),
+        })
+    }
+}
+
+/// What the configuration in force consists of, all in its order. A reload replaces it as a whole.
+pub struct Scene {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Its listeners.
+    pub listeners: Vec<Arc<Listener>>,
+    /// Its pools.
+    pub pools: Vec<Arc<Pool>>,
+    /// The servers of all pools, after each other.
+    pub servers: Vec<Arc<Server>>,
+}
+
+impl Scene {
+    /// These listeners and pools, which are those of the configuration.
+    #[must_use]
+    pub fn new(config: Arc<Config>, listeners: Vec<Arc<Listener>>, pools: Vec<Arc<Pool>>) -> Self {
+        let servers = pools.iter().flat_map(|pool| pool.setup().servers.clone());
+        Self {
+            config,
+            listeners,
+            servers: servers.collect(),
+            pools,
+        }
+    }
+
+    /// Everything new.
+    fn begin(config: Arc<Config>, workers: usize, now: Instant) -> Self {
+        let listeners = config.listeners.iter();
+        let listeners = listeners.map(|one| Listener::new(one, workers)).collect();
+        let pools = config.pools.iter().enumerate();
+        let pools = pools.map(|(id, pool)| Pool::new(pool.clone(), id, workers, now));
+        let pools = pools.collect();
+        Self::new(config, listeners, pools)
+    }
+}
+
+/// What the daemon has to live with, whatever the configuration says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// The descriptor limit.
+    pub descriptors: u64,
+    /// Open connections that it leaves room for, or fewer if the file says so.
+    pub max_connections: u32,
+    /// Splice pipes that all workers together may hold.
+    pub max_pipes: u32,
 }
 
 /// Everything that statistics can be computed from. Made once by the daemon.
 pub struct Registry {
-    /// The configuration in force.
-    pub config: std::sync::Arc<crate::config::Config>,
-    /// In the order of the configuration.
-    pub pools: Vec<std::sync::Arc<crate::pool::Pool>>,
+    /// What the configuration in force consists of.
+    scene: ArcSwap<Scene>,
     /// One per worker.
-    pub workers: Vec<std::sync::Arc<WorkerCounters>>,
-    /// Open connections by listener, all workers together.
-    pub listeners: Box<[Gauge]>,
+    pub workers: Vec<Arc<WorkerCounters>>,
     /// Open connections in all.
     pub connections: Gauge,
     /// What the limit of [`Registry::connections`] was made: it can be set lower and back.
-    pub max_connections: u32,
+    pub max_connections: AtomicU32,
     /// Splice pipes that all workers together may hold.
     pub max_pipes: u32,
     /// The descriptor limit that the budget was made from.
     pub descriptors: u64,
     /// When the daemon started.
-    pub started: std::time::Instant,
+    pub started: Instant,
     /// When the daemon started, by the wall clock, for people only.
-    pub started_at: std::time::SystemTime,
+    pub started_at: SystemTime,
     /// Set when the daemon stops accepting.
     pub stopping: AtomicBool,
     /// Log lines that were dropped because the sink was slow or broken.
-    pub logs_dropped: std::sync::Arc<AtomicU64>,
+    pub logs_dropped: Arc<AtomicU64>,
     /// Rates and highest values that only exist when somebody looks once per second; starts as
     /// [`Default`], moved on by [`Registry::sample`].
     pub history: Mutex<history::History>,
-    /// What the vrrp thread last published; `None` without virtual routers.
-    pub virtual_routers: Option<std::sync::Arc<crate::vrrp::driver::Published>>,
+    reloads: Mutex<Reloads>,
+    /// What the vrrp thread last published; empty without virtual routers.
+    pub virtual_routers: Arc<crate::vrrp::driver::Published>,
+}
+
+impl Registry {
+    /// That of a daemon that starts now.
+    #[must_use]
+    pub fn new(
+        config: Arc<Config>,
+        budget: Budget,
+        logs_dropped: Arc<AtomicU64>,
+        now: Instant,
+    ) -> Self {
+        let workers = config.global.workers;
+        Self {
+            scene: ArcSwap::from_pointee(Scene::begin(config, workers, now)),
+            workers: std::iter::repeat_with(Default::default)
+                .take(workers)
+                .collect(),
+            connections: Gauge::limited(budget.max_connections),
+            max_connections: budget.max_connections.into(),
+            max_pipes: budget.max_pipes,
+            descriptors: budget.descriptors,
+            started: now,
+            started_at: SystemTime::now(),
+            stopping: false.into(),
+            logs_dropped,
+            history: Mutex::default(),
+            reloads: Mutex::new(Reloads::new(SystemTime::now())),
+            virtual_routers: Default::default(),
+        }
+    }
+
+    /// What the configuration in force consists of. On the control thread, which reloads, it stays
+    /// the same until the next await.
+    #[must_use]
+    pub fn scene(&self) -> Arc<Scene> {
+        self.scene.load_full()
+    }
+
+    /// How reading the configuration again has gone.
+    pub fn reloads(&self) -> MutexGuard<'_, Reloads> {
+        self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.scene.load().config)
+    }
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ fn every_phase_is_named() {
 fn every_exit_code_is_explained() {
     let text = readme();
     // From the source, so that a new one cannot be forgotten here.
-    let codes: Vec<_> = include_str!("../src/cli.rs")
+    let codes: Vec<_> = include_str!("../src/exit.rs")
         .lines()
         .filter(|line| line.trim_start().starts_with("pub const ") && line.contains(": u8 = "))
         .filter_map(|line| line.trim_end_matches(';').rsplit(' ').next())

@@ -16,6 +16,7 @@ use source::{Source, crate_paths, functions, repository};
 const PURE: &[&str] = &[
     "admin/command.rs",
     "admin/framing.rs",
+    "admin/wish.rs",
     "amqp.rs",
     "calendar.rs",
     "cli/demo/ledger.rs",
@@ -24,6 +25,7 @@ const PURE: &[&str] = &[
     "cli/status/screen.rs",
     "cli/status/table.rs",
     "cli/status/units.rs",
+    "config/diff.rs",
     "config/error.rs",
     "config/file.rs",
     "config/limits.rs",

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::Hands;
 use super::command::{Reply, Wanted, answer};
 use super::framing::{Words, commands};
+use super::reload::Wish;
 use crate::config::Level;
 use crate::proxy::inquiry::Question;
 use crate::proxy::sight::Id;
@@ -34,7 +35,7 @@ const CHUNK: usize = 64 * 1024;
 /// took something.
 pub(super) async fn serve(stream: UnixStream, hands: Rc<Hands>, moved: Rc<Cell<Instant>>) {
     let mut client = Client {
-        level: hands.registry.config.admin.socket_level,
+        level: hands.registry.config().admin.socket_level,
         interactive: false,
         idle: IDLE,
         stream,
@@ -87,12 +88,18 @@ impl Client {
     async fn obey(&mut self, words: &Words) -> io::Result<Option<String>> {
         let registry = Arc::clone(&self.hands.registry);
         let snapshot = || registry.snapshot(Instant::now());
-        match answer(words, self.level, &registry.config, snapshot) {
+        match answer(words, self.level, &registry.config(), snapshot) {
             Reply::Text(text) => return Ok(Some(text)),
             Reply::Change(change, text) => {
                 self.hands.perform(&change, Instant::now());
                 self.log(&change);
                 return Ok(Some(text));
+            }
+            Reply::Reload(wish) => {
+                if wish == Wish::Apply {
+                    self.log(&"reload");
+                }
+                return Ok(Some(self.hands.reload(wish).await.answer()));
             }
             Reply::Events => return Ok(Some(self.hands.events.text())),
             Reply::Sessions(wanted) => return self.sessions(wanted).await.map(Some),
@@ -112,7 +119,7 @@ impl Client {
             Wanted::Short => sessions::short,
             Wanted::Long | Wanted::One(_) => sessions::long,
         };
-        let config = Arc::clone(&self.hands.registry.config);
+        let config = self.hands.registry.config();
         if let Wanted::One(id) = wanted {
             let found = self.hands.ask(id.worker(), Question::One(id)).await;
             let mut text = String::new();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::wish::Wish;
 use crate::calendar;
 use crate::config::{Config, Level};
 use crate::proxy::sight::Id;
@@ -25,6 +26,8 @@ pub enum Reply {
     Text(String),
     /// This change, and then this text.
     Change(Change, String),
+    /// The configuration read again.
+    Reload(Wish),
     /// What has changed lately.
     Events,
     /// Connections, which only the workers know.
@@ -86,6 +89,8 @@ pub fn answer(
             Err(error) => Reply::line(&error.to_string()),
         },
         ["help", topic @ ..] => Reply::Text(usage::help(topic)),
+        ["reload", ..] => Reply::Reload(Wish::Apply),
+        ["diff", ..] => Reply::Reload(Wish::Show),
         ["operator", ..] => Reply::Lower(Level::Operator),
         ["user", ..] => Reply::Lower(Level::User),
         ["prompt", ..] => Reply::TogglePrompt,

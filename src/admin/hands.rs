@@ -1,17 +1,18 @@
 //! What commands that change something act on. Everything here is done in a moment: a pool's lock
 //! is held for one server, and connections are ended by their workers.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::Events;
 use super::command::{Change, Place};
-use crate::health::monitor::{Monitors, OnChange};
+use super::reload::{Outcome, Request, Wish};
+use crate::exit;
+use crate::health::monitor::OnChange;
 use crate::pool::Pool;
 use crate::pool::server::{Admin, StateChange};
 use crate::proxy::inquiry::{Answer, Inbox, Question};
@@ -32,16 +33,9 @@ pub struct Hands {
     on_change: OnChange,
     /// To the workers.
     signal: Rc<watch::Sender<Signal>>,
-    /// Empty until the first checks are in: the socket is there before.
-    running: OnceCell<Running>,
-}
-
-/// What there is once clients are accepted.
-struct Running {
-    /// By pool.
-    monitors: Arc<[Monitors]>,
-    /// What accepting waits for.
     limits: CommonLimits,
+    /// To whoever reloads the configuration.
+    reloads: mpsc::Sender<Request>,
 }
 
 impl Hands {
@@ -52,6 +46,8 @@ impl Hands {
         on_change: &OnChange,
         events: &Rc<Events>,
         signal: &Rc<watch::Sender<Signal>>,
+        limits: &CommonLimits,
+        reloads: &mpsc::Sender<Request>,
     ) -> Rc<Self> {
         Rc::new(Self {
             inboxes: registry.workers.iter().map(|_| Inbox::default()).collect(),
@@ -59,24 +55,28 @@ impl Hands {
             on_change: Rc::clone(on_change),
             events: Rc::clone(events),
             signal: Rc::clone(signal),
-            running: OnceCell::new(),
-        })
-    }
-
-    /// They reach monitors and workers from now on.
-    pub fn reach(&self, monitors: &Arc<[Monitors]>, limits: &CommonLimits) {
-        let running = Running {
-            monitors: Arc::clone(monitors),
             limits: limits.clone(),
-        };
-        // There is nothing to be replaced: a daemon starts once.
-        let _ = self.running.set(running);
+            reloads: reloads.clone(),
+        })
     }
 
     /// Asks a worker; `None` when there is none of that index or it does not answer.
     pub(super) async fn ask(&self, worker: usize, question: Question) -> Option<Answer> {
         let answer = self.inboxes.get(worker)?.ask(question);
         timeout(PATIENCE, answer).await.ok().flatten()
+    }
+
+    /// Has the configuration read again, to be applied or compared.
+    pub(super) async fn reload(&self, wish: Wish) -> Outcome {
+        let (reply, answer) = oneshot::channel();
+        let reply = Some(reply);
+        // A daemon that starts or stops has nobody who reloads.
+        let sent = self.reloads.send(Request { wish, reply }).await.is_ok();
+        let outcome = if sent { answer.await.ok() } else { None };
+        outcome.unwrap_or_else(|| Outcome {
+            code: exit::FAILED,
+            text: "the daemon is stopping".to_owned(),
+        })
     }
 
     /// Makes a change.
@@ -91,7 +91,7 @@ impl Hands {
             }
             Change::Address(place, address) => {
                 let pool = self.pool(place);
-                self.tell(pool, pool.set_address(place.server, Some(*address), now));
+                self.tell(&pool, pool.set_address(place.server, Some(*address), now));
                 self.check_soon(place);
             }
             Change::Checked(place, checked) => {
@@ -103,24 +103,28 @@ impl Hands {
                 self.signal.send_modify(|signal| signal.revocations += 1);
             }
             Change::ListenerLimit(listener, _, limit) => {
-                self.registry.listeners[*listener].set_limit(*limit);
-                self.reconsider();
+                self.registry.scene().listeners[*listener]
+                    .open
+                    .set_limit(*limit);
+                self.limits.reconsider();
             }
             Change::ListenerOpen(listener, _, open) => {
-                self.registry.listeners[*listener].set_closed(!open);
-                self.reconsider();
+                self.registry.scene().listeners[*listener]
+                    .open
+                    .set_closed(!open);
+                self.limits.reconsider();
                 self.signal.send_modify(|signal| signal.revocations += 1);
             }
             Change::CommonLimit(limit) => {
                 self.registry.connections.set_limit(*limit);
-                self.reconsider();
+                self.limits.reconsider();
             }
             Change::Clear(clear) => self.registry.clear(*clear),
         }
     }
 
-    fn pool(&self, place: &Place) -> &Pool {
-        &self.registry.pools[place.pool]
+    fn pool(&self, place: &Place) -> Arc<Pool> {
+        Arc::clone(&self.registry.scene().pools[place.pool])
     }
 
     /// A server that was in maintenance was not checked: it is as healthy as it was then, and
@@ -128,7 +132,7 @@ impl Hands {
     fn set_admin(&self, place: &Place, admin: Admin, now: Instant) {
         let pool = self.pool(place);
         let reason = "by an operator";
-        self.tell(pool, pool.set_admin(place.server, admin, reason, now));
+        self.tell(&pool, pool.set_admin(place.server, admin, reason, now));
         self.check_soon(place);
     }
 
@@ -139,14 +143,6 @@ impl Hands {
     }
 
     fn check_soon(&self, place: &Place) {
-        if let Some(running) = self.running.get() {
-            running.monitors[place.pool].suspect(place.server);
-        }
-    }
-
-    fn reconsider(&self) {
-        if let Some(running) = self.running.get() {
-            running.limits.reconsider();
-        }
+        self.pool(place).setup().servers[place.server].suspect();
     }
 }

@@ -3,9 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -13,7 +12,8 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::config::{self, Config, Identity};
-use crate::stats::{Gauge, Registry, WorkerCounters};
+use crate::proxy::worker::CommonLimits;
+use crate::stats::{Budget, Registry};
 
 fn registry() -> Arc<Registry> {
     let config = Config {
@@ -47,27 +47,27 @@ fn registry() -> Arc<Registry> {
         pools: vec![],
         virtual_routers: Vec::new(),
     };
-    Arc::new(Registry {
-        config: Arc::new(config),
-        pools: vec![],
-        workers: vec![Arc::new(WorkerCounters::new(1, 0, 0))],
-        listeners: Box::new([Gauge::default()]),
-        connections: Gauge::limited(1000),
+    let budget = Budget {
+        descriptors: 2048,
         max_connections: 1000,
         max_pipes: 48,
-        descriptors: 2048,
-        started: Instant::now(),
-        started_at: SystemTime::now(),
-        stopping: AtomicBool::new(false),
-        logs_dropped: Arc::new(AtomicU64::new(0)),
-        history: Mutex::default(),
-        virtual_routers: None,
-    })
+    };
+    // The pool that the listener names is not asked for.
+    Arc::new(Registry::new(
+        config.into(),
+        budget,
+        Arc::default(),
+        Instant::now(),
+    ))
 }
 
 fn hands() -> Rc<Hands> {
     let on_change: crate::health::monitor::OnChange = Rc::new(|_, _| {});
-    Hands::new(&registry(), &on_change, &Rc::default(), &Rc::default())
+    let registry = registry();
+    let limits = CommonLimits::new(&registry);
+    let (reloads, _) = tokio::sync::mpsc::channel(1);
+    let (events, signal) = (Rc::default(), Rc::default());
+    Hands::new(&registry, &on_change, &events, &signal, &limits, &reloads)
 }
 
 /// Runs `test` against a served socket.
@@ -319,7 +319,7 @@ async fn the_socket_has_its_mode_and_replaces_only_what_is_dead() {
 #[test]
 fn a_socket_for_users_shows_no_addresses_and_changes_nothing() {
     let registry = registry();
-    let mut config = Config::clone(&registry.config);
+    let mut config = Config::clone(&registry.config());
     config.admin.socket_level = config::Level::User;
     let ask = |line: &str, level| {
         let words = &framing::commands(line.as_bytes())[0];

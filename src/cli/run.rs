@@ -1,12 +1,10 @@
 //! `warren run`: the daemon in the foreground.
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{exit, with_causes};
-use crate::daemon::{self, StartError};
-use crate::{config, logging};
+use crate::{config, daemon, logging};
 
 /// Loads the configuration, runs the daemon until it is told to stop, and returns the exit code.
 #[must_use]
@@ -31,34 +29,11 @@ pub fn main(path: &Path) -> u8 {
     for warning in warnings.iter() {
         tracing::warn!(code = warning.code, "configuration: {}", warning.what);
     }
-    match daemon::run(Arc::new(config), logging.dropped()) {
+    match daemon::run(Arc::new(config), path.to_owned(), logging.dropped()) {
         Ok(()) => exit::GOOD,
         Err(error) => {
-            tracing::error!("{}", describe(&error));
-            exit_code(&error)
+            tracing::error!("{}", error.in_words());
+            error.exit_code()
         }
-    }
-}
-
-/// The error with its causes and, where it helps, what is missing.
-fn describe(error: &StartError) -> String {
-    let mut line = with_causes(error);
-    if matches!(error, StartError::Bind { .. }) && exit_code(error) == exit::NO_PERMISSION {
-        line.push_str(" (ports below 1024 need CAP_NET_BIND_SERVICE)");
-    }
-    line
-}
-
-fn exit_code(error: &StartError) -> u8 {
-    match error {
-        StartError::Bind {
-            source, address, ..
-        } if source.kind() == ErrorKind::PermissionDenied && address.port() < 1024 => {
-            exit::NO_PERMISSION
-        }
-        StartError::Capability(_) => exit::NO_PERMISSION,
-        StartError::Bind { .. } | StartError::Admin { .. } => exit::UNAVAILABLE,
-        StartError::Descriptors { .. } => exit::CONFIG,
-        StartError::Thread(_) => exit::FAILED,
     }
 }

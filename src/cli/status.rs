@@ -86,6 +86,12 @@ fn once(options: &Options) -> Result<u8, StatusError> {
     }
 }
 
+/// The answer of the daemon behind a socket to a command, or in words why there is none.
+pub(super) fn command(socket: &Path, line: &str, patience: Duration) -> Result<String, String> {
+    let answer = exchange(socket, line, patience).map_err(|error| explain(&error, socket))?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
 /// What the daemon behind a socket is doing, or in words why that is not known.
 pub(super) fn fetch(socket: &Path) -> Result<Snapshot, String> {
     let fetched = ask(socket).and_then(|answer| parse(&answer));
@@ -116,6 +122,10 @@ fn explain(error: &StatusError, socket: &Path) -> String {
 }
 
 fn ask(socket: &Path) -> Result<Vec<u8>, StatusError> {
+    exchange(socket, "warren status", TIMEOUT)
+}
+
+fn exchange(socket: &Path, command: &str, patience: Duration) -> Result<Vec<u8>, StatusError> {
     let mut stream = UnixStream::connect(socket).map_err(|error| {
         if error.kind() == ErrorKind::PermissionDenied {
             StatusError::Forbidden(error)
@@ -125,9 +135,9 @@ fn ask(socket: &Path) -> Result<Vec<u8>, StatusError> {
     })?;
     let mut answer = Vec::new();
     stream
-        .set_read_timeout(Some(TIMEOUT))
+        .set_read_timeout(Some(patience))
         .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)))
-        .and_then(|()| stream.write_all(b"warren status\n"))
+        .and_then(|()| stream.write_all(format!("{command}\n").as_bytes()))
         .and_then(|()| stream.read_to_end(&mut answer))
         .map_err(|error| {
             // EAGAIN is what a socket with a time limit says when the time is over.

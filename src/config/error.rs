@@ -99,6 +99,12 @@ impl Problem {
         }
     }
 
+    /// Whether it keeps the configuration from being used.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     /// Points at `span`, with a few words behind the carets.
     #[must_use]
     pub fn at(mut self, span: Range<usize>, label: impl Into<String>) -> Self {

@@ -13,7 +13,7 @@ use super::StartError;
 use crate::config::{CheckKind, Config};
 use crate::pool::Pool;
 use crate::proxy::worker::Absent;
-use crate::stats::Registry;
+use crate::stats::{Registry, Scene};
 use crate::vrrp::driver::{self, Command, Driver};
 use crate::vrrp::inputs::{Inputs, PoolInput, Pools};
 
@@ -32,19 +32,67 @@ pub(super) struct Voice {
     commands: mpsc::Sender<Command>,
 }
 
-/// The other ends.
-pub(super) struct Ears {
-    pub(super) commands: mpsc::Receiver<Command>,
-    /// Gets a message when [`Voice::absent`] has changed.
-    pub(super) changed: mpsc::Receiver<()>,
+/// The vrrp thread, which runs from the moment at which there is a virtual router.
+pub(super) struct Election {
+    pub(super) voice: Voice,
+    /// Taken by the thread.
+    heard: RefCell<Option<mpsc::Receiver<Command>>>,
+    /// Gets a message, or loses its sender, when the thread has ended. There once it runs.
+    pub(super) ended: RefCell<Option<oneshot::Receiver<()>>>,
 }
 
-/// Both ends.
-pub(super) fn channel(registry: &Registry) -> (Voice, Ears) {
+impl Election {
+    /// One that has not begun. The receiver gets a message when [`Voice::absent`] has changed.
+    pub(super) fn new(registry: &Registry) -> (Rc<Self>, mpsc::Receiver<()>) {
+        let (voice, heard, changed) = channel(registry);
+        let election = Self {
+            voice,
+            heard: RefCell::new(Some(heard)),
+            ended: RefCell::default(),
+        };
+        (Rc::new(election), changed)
+    }
+
+    /// Whether the thread runs.
+    pub(super) fn is_on(&self) -> bool {
+        self.heard.borrow().is_none()
+    }
+
+    /// Has the thread follow another configuration.
+    pub(super) async fn reconfigure(&self, scene: &Scene) {
+        if self.is_on() {
+            self.voice.reconfigure(&scene.config, &scene.pools).await;
+        } else {
+            self.voice.follow(&scene.config, &scene.pools);
+        }
+    }
+
+    /// Starts the thread, unless it runs.
+    ///
+    /// # Errors
+    ///
+    /// A missing capability, or a thread or socket that could not be made.
+    pub(super) fn start(&self, registry: &Arc<Registry>) -> Result<(), StartError> {
+        if self.is_on() {
+            return Ok(());
+        }
+        // Before anything is taken: a later reload may try again.
+        driver::permitted().map_err(in_our_words)?;
+        if let Some(heard) = self.heard.take() {
+            let ended = start(registry, &self.voice, heard)?;
+            self.ended.replace(Some(ended));
+        }
+        Ok(())
+    }
+}
+
+/// Both ends: what is told, what is heard, and the changes of [`Voice::absent`].
+fn channel(registry: &Registry) -> (Voice, mpsc::Receiver<Command>, mpsc::Receiver<()>) {
     // One is enough: it says that there is something to look at.
     let (tell_changed, changed) = mpsc::channel(1);
     let (tell, commands) = mpsc::channel(COMMANDS);
-    let pools = registry.config.pools.iter();
+    let config = registry.config();
+    let pools = config.pools.iter();
     let pools: Pools = pools.map(|pool| PoolInput::new(&pool.name)).collect();
     let inputs = Inputs::new(registry.workers.clone(), tell_changed);
     let voice = Voice {
@@ -52,7 +100,7 @@ pub(super) fn channel(registry: &Registry) -> (Voice, Ears) {
         pools: Rc::new(RefCell::new(pools)),
         commands: tell,
     };
-    (voice, Ears { commands, changed })
+    (voice, commands, changed)
 }
 
 impl Voice {
@@ -60,14 +108,16 @@ impl Voice {
     pub(super) fn tell_pool(&self, pool: &Pool, now: Instant) {
         let usable = pool.usable() != (0, 0);
         // Without checks nothing can be said against it.
-        let unchecked = pool.config.check.kind == CheckKind::None;
+        let unchecked = pool.setup().config.check.kind == CheckKind::None;
         let good_at = match unchecked {
             true => usable.then_some(now),
             false => pool.passed_at(),
         };
         let pools = self.pools.borrow();
-        // By name: between a reload and its command the pools are others already.
-        let known = pools.iter().find(|known| known.name() == pool.config.name);
+        // Between a reload and its command the pools are others already.
+        let is_it = |known: &&Arc<PoolInput>| known.name() == &*pool.name;
+        let known = pools.get(pool.id()).filter(is_it);
+        let known = known.or_else(|| pools.iter().find(is_it));
         if known.is_some_and(|known| known.tell(usable, good_at)) {
             // Full: it will look anyway.
             let _ = self.commands.try_send(Command::Look);
@@ -76,8 +126,7 @@ impl Voice {
 
     /// Gives the vrrp thread another configuration, whose `pools` are these. While no thread runs
     /// nobody takes it, and [`Voice::follow`] is enough.
-    #[expect(dead_code, reason = "what the reload of the daemon is going to call")]
-    pub(super) async fn reconfigure(&self, config: &Arc<Config>, pools: &[Arc<Pool>]) {
+    async fn reconfigure(&self, config: &Arc<Config>, pools: &[Arc<Pool>]) {
         let command = Command::Reconfigure {
             config: Arc::clone(config),
             pools: self.follow(config, pools),
@@ -88,7 +137,7 @@ impl Voice {
 
     /// Gets to know the pools of another configuration. One that stays is known as before; what is
     /// known of the others is told before the thread asks.
-    pub(super) fn follow(&self, config: &Config, pools: &[Arc<Pool>]) -> Pools {
+    fn follow(&self, config: &Config, pools: &[Arc<Pool>]) -> Pools {
         let known = Arc::clone(&self.pools.borrow());
         let keep = |name: &str| known.iter().find(|pool| pool.name() == name).cloned();
         let names = config.pools.iter().map(|pool| pool.name.as_str());
@@ -122,23 +171,13 @@ impl Voice {
     }
 }
 
-/// The running vrrp thread: gets a message, or loses its sender, when it has ended.
-pub(super) type Ended = oneshot::Receiver<()>;
-
-/// Starts the vrrp thread.
-///
-/// # Errors
-///
-/// A missing capability, or a thread or socket that could not be made.
-pub(super) fn start(
+fn start(
     registry: &Arc<Registry>,
     voice: &Voice,
     commands: mpsc::Receiver<Command>,
-) -> Result<Ended, StartError> {
-    let Some(published) = registry.virtual_routers.clone() else {
-        return Ok(oneshot::channel().1);
-    };
-    let (config, inputs) = (Arc::clone(&registry.config), Arc::clone(&voice.inputs));
+) -> Result<oneshot::Receiver<()>, StartError> {
+    let published = Arc::clone(&registry.virtual_routers);
+    let (config, inputs) = (registry.config(), Arc::clone(&voice.inputs));
     let pools = Arc::clone(&voice.pools.borrow());
     let (started, starting) = std::sync::mpsc::channel();
     let (ending, ended) = oneshot::channel();
@@ -166,10 +205,16 @@ pub(super) fn start(
     thread.map_err(StartError::Thread)?;
     match starting.recv() {
         Ok(Ok(())) => Ok(ended),
-        Ok(Err(driver::StartError::Capability(name))) => Err(StartError::Capability(name)),
-        Ok(Err(driver::StartError::Other(error))) => Err(StartError::Thread(error)),
+        Ok(Err(error)) => Err(in_our_words(error)),
         // It panicked, and the process is gone.
         Err(_) => Err(StartError::Thread(std::io::ErrorKind::Other.into())),
+    }
+}
+
+fn in_our_words(error: driver::StartError) -> StartError {
+    match error {
+        driver::StartError::Capability(name) => StartError::Capability(name),
+        driver::StartError::Other(error) => StartError::Thread(error),
     }
 }
 

@@ -6,6 +6,7 @@
 //!   answer to its goodbye.
 //! - per server with a name: [`resolve::follow`].
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -21,7 +22,7 @@ use super::verdict::{CheckCode, CheckResult, Verdict};
 use super::{pace, probe};
 use crate::config::{self, CheckKind, Host};
 use crate::pool::server::{Health, StateChange};
-use crate::pool::{Pool, Report};
+use crate::pool::{Pool, Report, Server};
 
 mod amqp;
 
@@ -32,83 +33,164 @@ const SPREAD: Duration = Duration::from_millis(50);
 /// whose connections may have to be reset, and tells systemd.
 pub type OnChange = Rc<dyn Fn(&Pool, &StateChange)>;
 
-/// The running monitors of one pool, for those who notice something: cheap to clone, may be sent
-/// to other threads.
-#[derive(Debug, Clone)]
+/// The running monitors of all pools.
+#[derive(Default)]
 pub struct Monitors {
-    doubts: Arc<[Arc<Notify>]>,
+    running: Vec<Watch>,
+}
+
+/// The monitor of one server.
+struct Watch {
+    server: Arc<Server>,
+    /// What it was started with.
+    check: config::Check,
+    send_proxy: config::SendProxy,
+    doubt: Arc<Notify>,
     ending: watch::Sender<bool>,
 }
 
+impl Watch {
+    /// Tells it to end: a session says goodbye, so that the broker logs an orderly end.
+    fn end(&self) {
+        self.ending.send_replace(true);
+    }
+}
+
 impl Monitors {
-    /// A connection to this server (its index in the pool) failed: it is checked at once, if its
-    /// last check began 100 ms ago or more, and else as soon as that is so.
-    pub fn suspect(&self, server: usize) {
-        if let Some(doubt) = self.doubts.get(server) {
-            doubt.notify_one();
+    /// Has every server of the pools watched as its configuration says, and nobody else: monitors
+    /// whose check has changed begin again, with the health that the server has, and those of
+    /// servers that are in no pool any more end. The future ends when each of the new ones has
+    /// finished its first check (or its first check timed out), so that the daemon knows when to
+    /// start accepting. They run on the current `LocalSet` until it is dropped.
+    pub fn follow(
+        &mut self,
+        pools: &[Arc<Pool>],
+        on_change: &OnChange,
+    ) -> impl Future<Output = ()> + use<> {
+        let mut known: HashMap<_, _> = std::mem::take(&mut self.running)
+            .into_iter()
+            .map(|watch| (Arc::as_ptr(&watch.server), watch))
+            .collect();
+        let mut firsts = Vec::new();
+        for pool in pools {
+            let setup = pool.setup();
+            for server in &setup.servers {
+                let known = known.remove(&Arc::as_ptr(server));
+                let (watch, first) = watch_on(known, pool, server, &setup.config.check, on_change);
+                self.running.push(watch);
+                firsts.extend(first);
+            }
+        }
+        known.values().for_each(Watch::end);
+        async move {
+            for first in firsts {
+                // A monitor without checks drops its end when it has nothing more to wait for.
+                let _ = first.await;
+            }
         }
     }
 
     /// Tells them to end: sessions say goodbye, so that brokers log an orderly end.
     pub fn end(&self) {
-        self.ending.send_replace(true);
+        self.running.iter().for_each(Watch::end);
     }
 
     /// Waits until they have ended, a fraction of a second even if no broker answers.
     pub async fn ended(&self) {
-        self.ending.closed().await;
+        for watch in &self.running {
+            watch.ending.closed().await;
+        }
     }
 }
 
-/// Starts one monitor per server of `pool` on the current `LocalSet` and returns when each has
-/// finished its first check (or its first check timed out), so that the daemon knows when to
-/// start accepting. The monitors go on until the `LocalSet` is dropped.
-pub async fn start(pool: Arc<Pool>, on_change: OnChange) -> Monitors {
-    let mut firsts = Vec::new();
-    let mut doubts = Vec::new();
+/// The monitor of a server, `known` if there is nothing to be changed about it. A new one tells
+/// when its first check has ended.
+fn watch_on(
+    known: Option<Watch>,
+    pool: &Arc<Pool>,
+    server: &Arc<Server>,
+    check: &config::Check,
+    on_change: &OnChange,
+) -> (Watch, Option<oneshot::Receiver<()>>) {
+    let send_proxy = server.config().send_proxy;
+    let doubt = match known {
+        Some(watch) if watch.check == *check && watch.send_proxy == send_proxy => {
+            return (watch, None);
+        }
+        Some(watch) => {
+            watch.end();
+            watch.doubt
+        }
+        None => watched(server),
+    };
+    let subject = Subject {
+        pool: Arc::clone(pool),
+        server: Arc::clone(server),
+        on_change: Rc::clone(on_change),
+    };
     let ending = watch::Sender::new(false);
-    for index in 0..pool.servers.len() {
-        let subject = Subject {
-            pool: Arc::clone(&pool),
-            index,
-            on_change: Rc::clone(&on_change),
-        };
-        let doubt = Arc::new(Notify::new());
-        doubts.push(Arc::clone(&doubt));
-        firsts.push(watch_over(subject, doubt, ending.subscribe()));
-    }
-    for first in firsts {
-        // A monitor without checks drops its end when it has nothing more to wait for.
-        let _ = first.await;
-    }
-    Monitors {
-        doubts: doubts.into(),
+    let first = watch_over(subject, check, Arc::clone(&doubt), ending.subscribe());
+    let watch = Watch {
+        server: Arc::clone(server),
+        check: check.clone(),
+        send_proxy,
+        doubt,
         ending,
-    }
+    };
+    (watch, Some(first))
+}
+
+/// Rings when a connection to the server has failed: it is checked at once, if its last check began
+/// 100 ms ago or more, and else as soon as that is so.
+fn watched(server: &Server) -> Arc<Notify> {
+    let doubt = Arc::new(Notify::new());
+    let bell = Arc::clone(&doubt);
+    server.set_watcher(move || bell.notify_one());
+    doubt
 }
 
 /// What a monitor watches and tells.
 struct Subject {
     pool: Arc<Pool>,
-    index: usize,
+    server: Arc<Server>,
     on_change: OnChange,
 }
 
 impl Subject {
+    /// Where the server is in its pool; `None` once it is not in the file any more.
+    fn place(&self) -> Option<usize> {
+        let place = self.server.place();
+        let setup = self.pool.setup();
+        let there = setup.servers.get(place);
+        there
+            .filter(|one| Arc::ptr_eq(one, &self.server))
+            .map(|_| place)
+    }
+
     fn address(&self) -> Option<SocketAddr> {
-        self.pool.address(self.index)
+        self.pool.address(self.place()?)
+    }
+
+    fn health(&self) -> Health {
+        self.place()
+            .map_or(Health::Unknown, |place| self.pool.health(place))
     }
 
     fn set_address(&self, address: Option<SocketAddr>) {
-        self.changed(self.pool.set_address(self.index, address, Instant::now()));
+        if let Some(place) = self.place() {
+            self.changed(self.pool.set_address(place, address, Instant::now()));
+        }
     }
 
     fn is_checked(&self) -> bool {
-        self.pool.is_checked(self.index)
+        self.place()
+            .is_some_and(|place| self.pool.is_checked(place))
     }
 
     fn report(&self, report: Report) {
-        self.changed(self.pool.report(self.index, report, Instant::now()));
+        if let Some(place) = self.place() {
+            self.changed(self.pool.report(place, report, Instant::now()));
+        }
     }
 
     fn changed(&self, change: Option<StateChange>) {
@@ -121,19 +203,19 @@ impl Subject {
 /// Starts the tasks of one server. The answer comes when its first check has ended.
 fn watch_over(
     subject: Subject,
+    check: &config::Check,
     doubt: Arc<Notify>,
     ending: watch::Receiver<bool>,
 ) -> oneshot::Receiver<()> {
     let subject = Rc::new(subject);
-    let pool = &subject.pool.config;
-    let server = &pool.servers[subject.index];
+    let server = subject.server.config().clone();
     let (first, first_ended) = oneshot::channel();
     let monitor = Monitor {
-        label: format!("{}/{}", pool.name, server.name),
-        check: pool.check.clone(),
-        server: server.clone(),
-        verdict: Verdict::new(pool.check.rise, pool.check.fall),
-        resolution: follow_name(&subject),
+        label: format!("{}/{}", subject.pool.name, server.name),
+        check: check.clone(),
+        verdict: Verdict::of(subject.health(), check.rise, check.fall),
+        resolution: follow_name(&subject, &server, check),
+        server,
         subject: Rc::clone(&subject),
         doubt,
         ending,
@@ -146,14 +228,16 @@ fn watch_over(
 
 /// Follows the name of a server that has one. Without checks nobody else tells the pool that there
 /// is no address.
-fn follow_name(subject: &Rc<Subject>) -> Option<watch::Receiver<Resolution>> {
-    let config = &subject.pool.config;
-    let address = &config.servers[subject.index].address;
-    let Host::Name(name) = &address.host else {
+fn follow_name(
+    subject: &Rc<Subject>,
+    server: &config::Server,
+    check: &config::Check,
+) -> Option<watch::Receiver<Resolution>> {
+    let Host::Name(name) = &server.address.host else {
         return None;
     };
-    let unchecked = config.check.kind == CheckKind::None;
-    let (name, port) = (name.clone(), address.port);
+    let unchecked = check.kind == CheckKind::None;
+    let (name, port) = (name.clone(), server.address.port);
     let (tell, told) = watch::channel(Resolution::Pending);
     let subject = Rc::clone(subject);
     let act = move |resolution: &Resolution| match resolution {
@@ -169,7 +253,7 @@ struct Monitor {
     /// POOL/SERVER
     label: String,
     check: config::Check,
-    server: config::Server,
+    server: Arc<config::Server>,
     verdict: Verdict,
     /// Of a server with a name.
     resolution: Option<watch::Receiver<Resolution>>,
@@ -190,7 +274,11 @@ impl Monitor {
             sleep(SPREAD.min(self.check.interval) / 1000 * draw_permille()).await;
         }
         match self.check.kind.clone() {
-            CheckKind::None => {}
+            CheckKind::None => {
+                // Its name is followed for as long as it is here.
+                self.first = None;
+                self.told_to_end().await;
+            }
             CheckKind::Tcp | CheckKind::Http { .. } => self.probe_until_ended().await,
             CheckKind::Amqp { credentials, vhost } => {
                 self.converse_until_ended(credentials, vhost).await;

@@ -123,6 +123,17 @@ impl Verdict {
         }
     }
 
+    /// That of a server with this health, without doubts: its checks begin again.
+    #[must_use]
+    pub fn of(health: Health, rise: u32, fall: u32) -> Self {
+        let mut verdict = Self::new(rise, fall);
+        verdict.health = health;
+        if health == Health::Up {
+            verdict.score = verdict.full();
+        }
+        verdict
+    }
+
     /// Takes one check. `Some`: the health changed to this.
     pub fn observe(&mut self, passed: bool) -> Option<Health> {
         match (self.health, passed) {

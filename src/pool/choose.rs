@@ -78,6 +78,25 @@ impl Load {
         }
     }
 
+    /// The same server by another configuration. What was set at run time stays unless the file
+    /// says something else than `before`.
+    pub(super) fn go_on_as(&mut self, server: &config::Server, before: Option<&config::Server>) {
+        let fresh = Self::new(server, 0);
+        self.tier = fresh.tier;
+        self.filed_share = fresh.full_share;
+        if before.is_none_or(|before| before.weight != server.weight) {
+            self.full_share = fresh.full_share;
+        }
+        if before.is_none_or(|before| before.max_connections != server.max_connections) {
+            self.full_limit = fresh.full_limit;
+        }
+    }
+
+    /// Takes its place behind those that are there, among equals.
+    pub(super) fn stand_at(&mut self, turn: u64) {
+        self.turn = turn;
+    }
+
     /// Whether it can take one more connection.
     pub(super) fn has_room(&self) -> bool {
         self.usable && self.open < self.limit
@@ -136,9 +155,9 @@ enum Index {
 }
 
 impl Tier {
-    /// The tier of the servers whose `backup` flag is as given; none of them usable yet.
-    pub(super) fn new(pool: &config::Pool, backup: bool) -> Self {
-        let count = pool.servers.len();
+    /// The tier of the servers whose `backup` flag is as given; none of them usable yet. `count` is
+    /// at least the number of servers of the pool.
+    pub(super) fn new(pool: &config::Pool, backup: bool, count: usize) -> Self {
         let index = match pool.balance {
             Balance::Leastconn | Balance::Roundrobin | Balance::First => {
                 Index::Ordered(MinTree::new(count))
@@ -159,6 +178,17 @@ impl Tier {
             clock: 0,
             next_turn: count as u64,
         }
+    }
+
+    /// The number of the next choice.
+    pub(super) fn turns(&self) -> u64 {
+        self.next_turn
+    }
+
+    /// Goes on where another tier of the same pool has come to.
+    pub(super) fn go_on_from(&mut self, before: &Self) {
+        self.clock = self.clock.max(before.clock);
+        self.next_turn = self.next_turn.max(before.next_turn);
     }
 
     /// Puts the server where its load belongs, or takes it out if it has no room.

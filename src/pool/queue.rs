@@ -129,6 +129,18 @@ impl Queue {
         self.answers.remove(&ticket).flatten()
     }
 
+    /// Servers have other places from now on: `moved` knows the new one, if there is one.
+    pub(super) fn rearrange(&mut self, limit: u32, moved: impl Fn(usize) -> Option<usize>) {
+        self.limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        for waiter in self.waiters.values_mut() {
+            waiter.tried = waiter.tried.iter().filter_map(|&old| moved(old)).collect();
+        }
+        for grant in self.answers.values_mut().flatten() {
+            // Who has a grant has an open connection, and so keeps its place.
+            grant.server = moved(grant.server).unwrap_or(grant.server);
+        }
+    }
+
     /// Who has to be woken.
     pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.wakers)

@@ -13,7 +13,10 @@ use super::server::{Admin, Health, Record, ServerSnapshot, State};
 use crate::config::{self, CheckKind, Host, OnDown};
 use crate::stats::history::Clear;
 
+mod rearrange;
 mod state;
+
+pub(super) use rearrange::Place;
 
 /// Everything of a pool that changes.
 pub(super) struct Table {
@@ -56,7 +59,7 @@ impl Table {
                 .collect(),
             targets: servers.map(Target::new).collect(),
             records: Vec::with_capacity(config.servers.len()),
-            tiers: [Tier::new(config, false), Tier::new(config, true)],
+            tiers: [false, true].map(|backup| Tier::new(config, backup, config.servers.len())),
             queue: Queue::new(config.max_queue),
             starting: Vec::new(),
             slow_start: config.slow_start,
@@ -124,13 +127,19 @@ impl Table {
         self.records[server].admin
     }
 
+    pub(super) fn health(&self, server: usize) -> Health {
+        self.records[server].health
+    }
+
     pub(super) fn epoch(&self, server: usize) -> u32 {
         self.targets[server].epoch
     }
 
-    pub(super) fn snapshot(&self, now: Instant) -> Vec<ServerSnapshot> {
+    /// Of the first `count` servers.
+    pub(super) fn snapshot(&self, now: Instant, count: usize) -> Vec<ServerSnapshot> {
         let parts = self.loads.iter().zip(&self.targets).zip(&self.records);
         parts
+            .take(count)
             .map(|((load, target), record)| copy(load, target, record, now))
             .collect()
     }

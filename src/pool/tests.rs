@@ -13,6 +13,7 @@ use crate::health::verdict::CheckCode;
 
 mod exhaustive;
 mod model;
+mod reconfigured;
 mod shares;
 mod state;
 mod stress;
@@ -83,7 +84,7 @@ fn limited(balance: Balance, limits: &[u32]) -> config::Pool {
 fn up(settings: config::Pool) -> Arc<Pool> {
     let now = Instant::now();
     let pool = Pool::new(settings, 0, 0, now);
-    for server in 0..pool.servers.len() {
+    for server in 0..pool.setup().servers.len() {
         pool.report(server, report(Some(Health::Up)), now);
     }
     pool
@@ -110,10 +111,12 @@ fn report(health: Option<Health>) -> Report {
 }
 
 fn choose_by(pool: &Arc<Pool>, client: u32, draw: u64, tried: &[usize]) -> Choice {
+    let setup = pool.setup();
+    let tried = tried.iter().filter_map(|&server| setup.servers.get(server));
     pool.choose(&Request {
         client: Ipv4Addr::from_bits(client).into(),
         draw,
-        tried,
+        tried: &tried.cloned().collect::<Vec<_>>(),
     })
 }
 

@@ -34,10 +34,13 @@ impl Future for Waiting {
         let Some(ticket) = self.ticket else {
             return Poll::Ready(None);
         };
-        let answer = self.pool.with(|table| table.poll(ticket, cx.waker()));
-        answer.map(|grant| {
+        let answer = self.pool.with(|inside| {
+            let answer = inside.table.poll(ticket, cx.waker());
+            answer.map(|grant| grant.map(|grant| inside.served(grant)))
+        });
+        answer.map(|granted| {
             self.ticket = None;
-            grant.map(|grant| Lease::new(Arc::clone(&self.pool), grant))
+            granted.map(|(server, grant)| Lease::new(Arc::clone(&self.pool), server, grant))
         })
     }
 }
@@ -45,7 +48,7 @@ impl Future for Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            self.pool.with(|table| table.leave(ticket));
+            self.pool.with(|inside| inside.table.leave(ticket));
         }
     }
 }

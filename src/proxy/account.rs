@@ -235,10 +235,6 @@ impl Ending {
 pub struct Account {
     /// The client, as the PROXY header says if one was read.
     pub client: SocketAddr,
-    /// Index of the listener.
-    pub listener: usize,
-    /// [`crate::pool::Server::id`] of the server that was used last.
-    pub server: Option<usize>,
     /// Time spent choosing a server, waiting for a free slot included; all attempts added up.
     pub choosing: Duration,
     /// Time spent dialling; all attempts added up.

@@ -19,10 +19,11 @@ use super::limit::Slot;
 use super::relay::{Relay, Scratch, Side, cause_of};
 use super::sight::{Id, Sight};
 use super::vanish::{self, Peer};
-use super::worker::{SWEEP, Stage, Worker};
+use super::worker::{Door, SWEEP, Stage, Worker};
 use super::{admit, proxy_protocol};
 use crate::config::SendProxy;
-use crate::pool::{Choice, Lease, Pool, Request, Seat};
+use crate::pool::{Choice, Lease, Pool, Request, Seat, Server};
+use crate::stats::{Counter, ListenerCounters, ServerCounters};
 
 /// The same server is tried again no sooner than this.
 const TURN_AROUND: Duration = Duration::from_secs(1);
@@ -63,7 +64,7 @@ impl From<Nanoseconds> for Duration {
 /// watches.
 pub(super) struct Connection {
     worker: Rc<Worker>,
-    listener: usize,
+    door: Rc<Door>,
     client: Cell<SocketAddr>,
     /// The address of ours that it connected to, if some address of ours may go.
     local: Option<IpAddr>,
@@ -71,8 +72,8 @@ pub(super) struct Connection {
     destination: OnceCell<Box<SocketAddr>>,
     during: Cell<During>,
     seat: RefCell<Option<Seat>>,
-    /// Id of the server used last.
-    server: Cell<Option<usize>>,
+    /// The server used last.
+    server: RefCell<Option<Arc<Server>>>,
     accepted_at: Instant,
     choosing: Cell<Nanoseconds>,
     connecting: Cell<Nanoseconds>,
@@ -102,26 +103,25 @@ pub(super) struct Connection {
 /// Starts the task of a connection.
 pub(super) fn spawn(
     worker: &Rc<Worker>,
-    listener: usize,
+    door: Rc<Door>,
     client: TcpStream,
     peer: SocketAddr,
     slot: Slot,
 ) {
-    let moves = !worker.registry.config.virtual_routers.is_empty();
     // A socket without an address has failed, and says so when it is read.
-    let local = moves.then(|| client.local_addr().ok()).flatten();
+    let local = door.moves.then(|| client.local_addr().ok()).flatten();
     let local = local.map(|address| address.ip().to_canonical());
     let mut connections = worker.connections.borrow_mut();
     let place = connections.vacant_entry();
     let connection = Rc::new(Connection {
         worker: Rc::clone(worker),
-        listener,
+        door,
         client: Cell::new(peer),
         local,
         destination: OnceCell::new(),
         during: Cell::new(During::Admitting),
         seat: RefCell::new(None),
-        server: Cell::new(None),
+        server: RefCell::new(None),
         accepted_at: Instant::now(),
         choosing: Cell::default(),
         connecting: Cell::default(),
@@ -260,36 +260,39 @@ fn reset(stream: &TcpStream) {
 /// A connection to a server, elsewhere if the first choice fails. Nothing of the client's has been
 /// forwarded yet, so trying again cannot double a byte.
 async fn obtain(connection: &Connection, client: &TcpStream) -> Result<TcpStream, Cause> {
-    let pool = &connection.worker.registry.pools[connection.config().pool];
-    let counters = &connection.worker.counters;
-    counters.pools[pool.id].sessions.add(1);
-    let mut tried: Vec<usize> = Vec::new();
-    let mut failed: Option<(usize, Cause)> = None;
+    let pool = &connection.door.pool;
+    let worker = connection.worker.index;
+    let counters = |server: &Server, count: fn(&ServerCounters) -> &Counter| {
+        count(server.counters.of(worker)).add(1);
+    };
+    pool.counters.of(worker).sessions.add(1);
+    let mut tried: Vec<Arc<Server>> = Vec::new();
+    let mut failed: Option<(Arc<Server>, Cause)> = None;
     loop {
         connection.during.set(During::Choosing);
         let since = Instant::now();
         let leased = lease(connection, client, pool, &tried).await;
         connection.choosing.update(|time| time.and(since.elapsed()));
-        let lease = match (leased, failed) {
+        let lease = match (leased, &failed) {
             (Ok(lease), _) => lease,
-            (Err(Cause::NoServer), Some((id, cause))) if !tried.is_empty() => {
+            (Err(Cause::NoServer), Some((server, cause))) if !tried.is_empty() => {
                 // All that is left was tried. A broker that restarts is back in a moment.
-                counters.servers[id].retries.add(1);
+                counters(server, |server| &server.retries);
                 turn_around(connection, client, pool).await?;
                 if pool.usable() == (0, 0) {
-                    return Err(connection.unreachable(id, cause));
+                    return Err(connection.unreachable(server, *cause));
                 }
                 tried.clear();
                 failed = None;
                 continue;
             }
-            (Err(cause), _) => return Err(connection.refused(pool.id, cause)),
+            (Err(cause), _) => return Err(connection.refused(cause)),
         };
-        let (index, id) = (lease.index(), lease.seat.server().id);
-        if let Some((before, _)) = failed {
-            counters.servers[before].redispatches.add(1);
+        let server = Arc::clone(lease.seat.server());
+        if let Some((before, _)) = &failed {
+            counters(before, |server| &server.redispatches);
         }
-        connection.server.set(Some(id));
+        connection.server.replace(Some(Arc::clone(&server)));
         connection.during.set(During::Connecting);
         let since = Instant::now();
         let dialled = dial(connection, client, pool, lease).await;
@@ -300,18 +303,18 @@ async fn obtain(connection: &Connection, client: &TcpStream) -> Result<TcpStream
             Ok(stream) => return Ok(stream),
             Err(error) => error,
         };
-        counters.servers[id].failed_attempts.add(1);
-        connection.worker.suspect(pool.id, index);
+        counters(&server, |server| &server.failed_attempts);
+        server.suspect();
         tracing::debug!(
-            server = %pool.servers[index].config.name, client = %connection.client.get(), %error,
+            server = %server.name, client = %connection.client.get(), %error,
             "connection attempt failed"
         );
-        if connection.retries.get() >= pool.config.retries {
-            return Err(connection.unreachable(id, error.cause()));
+        if connection.retries.get() >= pool.setup().config.retries {
+            return Err(connection.unreachable(&server, error.cause()));
         }
         connection.retries.set(connection.retries.get() + 1);
-        tried.push(index);
-        failed = Some((id, error.cause()));
+        tried.push(Arc::clone(&server));
+        failed = Some((server, error.cause()));
     }
 }
 
@@ -321,7 +324,7 @@ async fn turn_around(
     client: &TcpStream,
     pool: &Pool,
 ) -> Result<(), Cause> {
-    let pause = TURN_AROUND.min(pool.config.connect_timeout);
+    let pause = TURN_AROUND.min(pool.setup().config.connect_timeout);
     connection
         .unless_ordered(client, tokio::time::sleep(pause))
         .await
@@ -332,7 +335,7 @@ async fn lease(
     connection: &Connection,
     client: &TcpStream,
     pool: &Arc<Pool>,
-    tried: &[usize],
+    tried: &[Arc<Server>],
 ) -> Result<Lease, Cause> {
     let request = Request {
         client: connection.client.get().ip(),
@@ -344,7 +347,8 @@ async fn lease(
         Choice::NoServer => Err(Cause::NoServer),
         Choice::QueueFull => Err(Cause::QueueFull),
         Choice::Wait(waiting) => {
-            let waiting = tokio::time::timeout(pool.config.queue_timeout, waiting);
+            let timeout = pool.setup().config.queue_timeout;
+            let waiting = tokio::time::timeout(timeout, waiting);
             match connection.unless_ordered(client, waiting).await? {
                 Ok(lease) => lease.ok_or(Cause::NoServer),
                 Err(_elapsed) => Err(Cause::QueueTimeout),
@@ -361,10 +365,9 @@ async fn dial(
     lease: Lease,
 ) -> Result<Result<TcpStream, DialError>, Cause> {
     let server = lease.seat.server();
-    connection.worker.counters.servers[server.id]
-        .attempts
-        .add(1);
-    let greeting = server.config.send_proxy;
+    let counters = server.counters.of(connection.worker.index);
+    counters.attempts.add(1);
+    let greeting = server.config().send_proxy;
     let source = connection.client.get();
     let greet = |fallback| match greeting {
         SendProxy::Off => Vec::new(),
@@ -375,7 +378,8 @@ async fn dial(
             proxy_protocol::encode(greeting, source, destination)
         }
     };
-    let dialling = connect::dial(lease.address, pool.config.connect_timeout, greet);
+    let timeout = pool.setup().config.connect_timeout;
+    let dialling = connect::dial(lease.address, timeout, greet);
     let dialled = connection.unless_ordered(client, dialling).await?;
     if dialled.is_ok() {
         connection.seat.replace(Some(lease.seat));
@@ -384,8 +388,9 @@ async fn dial(
 }
 
 impl Connection {
+    /// The configuration of its listener when it was accepted.
     pub(super) fn config(&self) -> &crate::config::Listener {
-        &self.worker.registry.config.listeners[self.listener]
+        &self.door.config
     }
 
     pub(super) fn scratch(&self) -> &Scratch {
@@ -404,8 +409,8 @@ impl Connection {
     }
 
     /// Counts a connection that got no server, for `cause`.
-    fn refused(&self, pool: usize, cause: Cause) -> Cause {
-        let counters = &self.worker.counters.pools[pool];
+    fn refused(&self, cause: Cause) -> Cause {
+        let counters = self.door.pool.counters.of(self.worker.index);
         if cause == Cause::NoServer {
             counters.no_server.add(1);
         } else if cause == Cause::QueueFull {
@@ -416,16 +421,20 @@ impl Connection {
         cause
     }
 
-    /// Counts a connection whose last attempt, on server `id`, failed for `cause`.
-    fn unreachable(&self, id: usize, cause: Cause) -> Cause {
-        self.worker.counters.servers[id].connect_errors.add(1);
+    /// Counts a connection whose last attempt failed for `cause`.
+    fn unreachable(&self, server: &Server, cause: Cause) -> Cause {
+        let counters = server.counters.of(self.worker.index);
+        counters.connect_errors.add(1);
         cause
     }
 
+    /// What our worker counts for the listener.
+    fn counters(&self) -> &ListenerCounters {
+        self.door.listener.counters.of(self.worker.index)
+    }
+
     pub(super) fn admitted(&self) {
-        self.worker.counters.listeners[self.listener]
-            .sessions
-            .add(1);
+        self.counters().sessions.add(1);
     }
 
     /// Counts bytes as they are passed on, once per wake.
@@ -436,11 +445,11 @@ impl Connection {
         self.active.set(self.worker.tick.get());
         self.to_server.set(self.to_server.get() + to_server);
         self.to_client.set(self.to_client.get() + to_client);
-        let listener = &self.worker.counters.listeners[self.listener];
+        let listener = self.counters();
         listener.bytes_in.add(to_server);
         listener.bytes_out.add(to_client);
-        if let Some(server) = self.server.get() {
-            let server = &self.worker.counters.servers[server];
+        if let Some(server) = &*self.server.borrow() {
+            let server = server.counters.of(self.worker.index);
             server.bytes_in.add(to_server);
             server.bytes_out.add(to_client);
         }
@@ -459,8 +468,8 @@ impl Connection {
         self.during.set(During::Relaying);
         self.relaying_since.set(Some(Instant::now()));
         self.active.set(self.worker.tick.get());
-        if let Some(server) = self.server.get() {
-            self.worker.counters.servers[server].sessions.add(1);
+        if let Some(server) = &*self.server.borrow() {
+            server.counters.of(self.worker.index).sessions.add(1);
         }
     }
 
@@ -494,8 +503,13 @@ impl Connection {
         Sight {
             id: Id::new(worker.index, self.key, accepted),
             client: self.client.get(),
-            listener: self.listener,
-            server: self.server.get(),
+            listener: Arc::clone(&self.door.listener.name),
+            pool: Arc::clone(&self.door.pool.name),
+            server: self
+                .server
+                .borrow()
+                .as_ref()
+                .map(|one| Arc::clone(&one.name)),
             during: self.during.get(),
             age: self.accepted_at.elapsed(),
             silence: self.silence(),
@@ -558,9 +572,7 @@ impl Connection {
     /// How long the connection may be silent.
     pub(super) fn idle_timeout(&self) -> Option<Duration> {
         self.relaying_since.get()?;
-        self.worker.registry.pools[self.config().pool]
-            .config
-            .idle_timeout
+        self.door.pool.idle_timeout()
     }
 
     /// Takes the order, if there is one that ends the connection.
@@ -636,8 +648,6 @@ impl Connection {
         }
         let account = Account {
             client: self.client.get(),
-            listener: self.listener,
-            server: self.server.get(),
             choosing: self.choosing.get().into(),
             connecting: self.connecting.get().into(),
             relaying: self
@@ -650,7 +660,8 @@ impl Connection {
             retries: self.retries.get(),
             ending: Ending { cause, during },
         };
-        self.worker.record(&account);
+        self.worker
+            .record(&account, &self.door, self.server.borrow().as_deref());
         self.worker.connections.borrow_mut().remove(self.key);
         self.worker.ended.notify_one();
     }

@@ -2,19 +2,20 @@
 //! is asked, and answers a page at a time: a look at all of 100,000 would hold up their bytes.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
 use super::connection::Order;
 use super::sight::{Id, Sight};
-use super::worker::Worker;
+use super::worker::{Sockets, Worker};
+use crate::stats::Scene;
 
 /// Places in the table of connections that a worker looks at for one question.
 const PAGE: usize = 256;
 
 /// What can be asked of a worker.
-#[derive(Debug, Clone, Copy)]
 pub enum Question {
     /// Some of its connections, from this place on.
     Page(usize),
@@ -22,6 +23,8 @@ pub enum Question {
     One(Id),
     /// This one, which is to be ended.
     End(Id),
+    /// To serve the listeners of another configuration.
+    Rearrange(Arc<Scene>, Sockets),
 }
 
 /// The answer to a [`Question`].
@@ -34,7 +37,7 @@ pub struct Answer {
 }
 
 /// The questions to one worker.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Inbox {
     waiting: Mutex<VecDeque<(Question, oneshot::Sender<Answer>)>>,
     bell: Notify,
@@ -73,7 +76,7 @@ impl Inbox {
 
 impl Worker {
     /// Answers one question; another one rings again.
-    pub(super) fn answer_one(&self, inbox: &Inbox) {
+    pub(super) fn answer_one(self: &Rc<Self>, inbox: &Inbox) {
         let Some((question, reply)) = inbox.next() else {
             return;
         };
@@ -82,9 +85,9 @@ impl Worker {
         let _ = reply.send(self.answer(question));
     }
 
-    fn answer(&self, question: Question) -> Answer {
-        let connections = self.connections.borrow();
+    fn answer(self: &Rc<Self>, question: Question) -> Answer {
         let mut answer = Answer::default();
+        let connections = self.connections.borrow();
         match question {
             Question::Page(from) => {
                 let places = from..connections.capacity().min(from.saturating_add(PAGE));
@@ -92,6 +95,7 @@ impl Worker {
                 let found = places.filter_map(|key| connections.get(key));
                 answer.sights.extend(found.map(|one| one.sight()));
             }
+            Question::Rearrange(scene, sockets) => self.rearrange(&scene, sockets),
             Question::One(id) | Question::End(id) => {
                 let found = connections.get(id.key());
                 let Some(found) = found.filter(|found| found.sight().id == id) else {

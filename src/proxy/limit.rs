@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::stats::Registry;
+use crate::stats::{Listener, Registry};
 
 /// At most one complaint about accepting per this time; the rest is only counted.
 const COMPLAIN: Duration = Duration::from_secs(1);
@@ -19,7 +19,6 @@ pub(super) struct Limits {
     registry: Arc<Registry>,
     waiting: AtomicU32,
     freed: Notify,
-    rates: Box<[Rate]>,
     /// When the next complaint about accepting may be logged, in milliseconds since the start.
     complaint_due: AtomicU64,
 }
@@ -27,22 +26,15 @@ pub(super) struct Limits {
 /// The right to hold one connection; dropping it gives it back.
 pub(super) struct Slot {
     limits: Arc<Limits>,
-    listener: usize,
+    listener: Arc<Listener>,
 }
 
 impl Limits {
     pub(super) fn new(registry: Arc<Registry>) -> Self {
-        let rates = registry
-            .config
-            .listeners
-            .iter()
-            .map(|l| Rate::new(l.max_accept_rate));
-        let rates = rates.collect();
         Self {
             registry,
             waiting: AtomicU32::new(0),
             freed: Notify::new(),
-            rates,
             complaint_due: AtomicU64::new(0),
         }
     }
@@ -58,21 +50,20 @@ impl Limits {
     }
 
     /// A slot of the listener, unless its limit or the common one is reached.
-    pub(super) fn take(self: &Arc<Self>, listener: usize) -> Option<Slot> {
-        let registry = &self.registry;
+    pub(super) fn take(self: &Arc<Self>, listener: &Arc<Listener>) -> Option<Slot> {
         // The listener's own first: a full listener never holds a common slot that another one
         // could have, not even for a moment in which that one looks and goes to sleep.
-        if !registry.listeners[listener].up() {
+        if !listener.open.up() {
             return None;
         }
-        if !registry.connections.up() {
+        if !self.registry.connections.up() {
             // Whoever saw this one taken waits for the same common slot as we do.
-            registry.listeners[listener].down();
+            listener.open.down();
             return None;
         }
         Some(Slot {
             limits: Arc::clone(self),
-            listener,
+            listener: Arc::clone(listener),
         })
     }
 
@@ -82,18 +73,19 @@ impl Limits {
     }
 
     /// Waits until [`Limits::take`] is worth another try, or the listener is closed.
-    pub(super) async fn freed(self: &Arc<Self>, listener: usize) {
+    pub(super) async fn freed(self: &Arc<Self>, listener: &Arc<Listener>) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
+        // Given back also when whoever waits is told something else first.
+        let waiting = Waiting(&self.waiting);
         loop {
             let freed = self.freed.notified();
             fence(Ordering::SeqCst);
-            if self.registry.listeners[listener].is_closed() {
-                self.waiting.fetch_sub(1, Ordering::SeqCst);
+            if listener.open.is_closed() {
                 return;
             }
             // A slot may have been given back before the notification was asked for.
             if let Some(slot) = self.take(listener) {
-                self.waiting.fetch_sub(1, Ordering::SeqCst);
+                drop(waiting);
                 drop(slot);
                 return;
             }
@@ -102,8 +94,17 @@ impl Limits {
     }
 
     /// How long the listener has to pause after a connection was accepted.
-    pub(super) fn pause(&self, listener: usize) -> Duration {
-        self.rates[listener].pause(self.registry.started.elapsed())
+    pub(super) fn pause(&self, listener: &Listener) -> Duration {
+        listener.rate.pause(self.registry.started.elapsed())
+    }
+}
+
+/// Somebody waits for a slot.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -111,14 +112,14 @@ impl Slot {
     /// The slot has its connection. Before that it was only held to see whether there is one, which
     /// is not what people mean by the most connections so far.
     pub(super) fn occupy(&self) {
-        self.limits.registry.listeners[self.listener].mark();
+        self.listener.open.mark();
         self.limits.registry.connections.mark();
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.limits.registry.listeners[self.listener].down();
+        self.listener.open.down();
         self.limits.registry.connections.down();
         // Pairs with the one in `freed`: either we see the waiter or it sees the free slot.
         fence(Ordering::SeqCst);
@@ -130,87 +131,90 @@ impl Drop for Slot {
 
 /// The accept rate of one listener: a bucket of a tenth of a second, without a lock (the generic
 /// cell rate algorithm of ITU-T I.371).
-struct Rate {
+#[derive(Debug)]
+pub struct AcceptRate {
     /// Microseconds between two connections; 0: no limit.
-    period: u64,
-    /// Microseconds that may be used in advance.
-    burst: u64,
+    period: AtomicU64,
     /// When the next connection is due, in microseconds since the start.
     due: AtomicU64,
 }
 
-impl Rate {
-    fn new(per_second: u32) -> Self {
-        let period = 1_000_000_u64
-            .checked_div(u64::from(per_second))
-            .unwrap_or(0);
-        Self {
-            period,
-            burst: 100_000,
+/// Microseconds that may be used in advance.
+const BURST: u64 = 100_000;
+
+impl AcceptRate {
+    /// So many connections per second; 0: no limit.
+    #[must_use]
+    pub fn new(per_second: u32) -> Self {
+        let rate = Self {
+            period: AtomicU64::new(0),
             due: AtomicU64::new(0),
-        }
+        };
+        rate.set(per_second);
+        rate
+    }
+
+    /// So many connections per second from now on; 0: no limit.
+    pub fn set(&self, per_second: u32) {
+        let period = 1_000_000_u64.checked_div(u64::from(per_second));
+        self.period.store(period.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Counts one connection and says how long to wait before the next.
     fn pause(&self, now: Duration) -> Duration {
-        if self.period == 0 {
+        let period = self.period.load(Ordering::Relaxed);
+        if period == 0 {
             return Duration::ZERO;
         }
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-        let next = |due: u64| due.max(now) + self.period;
+        let next = |due: u64| due.max(now) + period;
         let before = self
             .due
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |d| Some(next(d)));
         let due = next(before.unwrap_or(0));
-        Duration::from_micros(due.saturating_sub(now + self.burst))
+        Duration::from_micros(due.saturating_sub(now + BURST))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::atomic::AtomicBool;
-    use std::time::{Instant, SystemTime};
+    use std::time::Instant;
 
     use super::*;
-    use crate::stats::Gauge;
+    use crate::stats::Budget;
 
     /// Two listeners, the first with a limit of one, and a common limit of two.
-    fn limits() -> Arc<Limits> {
+    fn limits() -> (Arc<Limits>, [Arc<Listener>; 2]) {
         let text = "listen.full = { bind = '127.0.0.1:1', pool = 'p', max_connections = 1 }\n\
                     listen.open = { bind = '127.0.0.1:2', pool = 'p' }\n\
                     pool.p.servers.s = '127.0.0.1:3'";
         let (config, _) = crate::config::parse(text, "test", std::path::Path::new(".")).unwrap();
-        Arc::new(Limits::new(Arc::new(Registry {
-            config: Arc::new(config),
-            pools: vec![],
-            workers: vec![],
-            listeners: Box::new([Gauge::limited(1), Gauge::default()]),
-            connections: Gauge::limited(2),
+        let budget = Budget {
+            descriptors: 0,
             max_connections: 2,
             max_pipes: 0,
-            descriptors: 0,
-            started: Instant::now(),
-            started_at: SystemTime::now(),
-            stopping: AtomicBool::new(false),
-            logs_dropped: Arc::default(),
-            history: Mutex::default(),
-            virtual_routers: None,
-        })))
+        };
+        let registry = Registry::new(config.into(), budget, Arc::default(), Instant::now());
+        let scene = registry.scene();
+        let listeners = [0, 1].map(|index| Arc::clone(&scene.listeners[index]));
+        (Arc::new(Limits::new(registry.into())), listeners)
     }
 
     #[test]
     fn a_full_listener_never_holds_a_slot_that_another_could_have() {
-        let limits = limits();
-        let _full = limits.take(0).unwrap();
+        let (limits, [full, open]) = limits();
+        let _full = limits.take(&full).unwrap();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    assert!(limits.take(0).is_none());
+                    assert!(limits.take(&full).is_none());
                 }
             });
-            let refused = (0..2_000_000).filter(|_| limits.take(1).is_none()).count();
+            let refused = (0..2_000_000)
+                .filter(|_| limits.take(&open).is_none())
+                .count();
             done.store(true, Ordering::Relaxed);
             assert_eq!(
                 refused, 0,
@@ -222,35 +226,35 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_gets_in_when_a_limit_is_raised() {
-        let limits = limits();
-        let _full = limits.take(0).unwrap();
-        let waiting = limits.freed(0);
+        let (limits, [full, open]) = limits();
+        let _full = limits.take(&full).unwrap();
+        let waiting = limits.freed(&full);
         tokio::pin!(waiting);
         let soon = Duration::from_millis(20);
         assert!(tokio::time::timeout(soon, &mut waiting).await.is_err());
-        limits.registry.listeners[0].set_limit(2);
+        full.open.set_limit(2);
         limits.reconsider();
         waiting.await;
-        let _second = limits.take(0).unwrap();
+        let _second = limits.take(&full).unwrap();
         // A lower one takes nothing away, and a lower common one counts as well.
-        limits.registry.listeners[0].set_limit(0);
+        full.open.set_limit(0);
         limits.registry.connections.set_limit(1);
-        assert!(limits.take(0).is_none() && limits.take(1).is_none());
+        assert!(limits.take(&full).is_none() && limits.take(&open).is_none());
         assert_eq!(limits.registry.connections.get(), 2);
     }
 
     #[test]
     fn what_a_common_limit_refuses_is_given_back_to_the_listener() {
-        let limits = limits();
-        let others = [limits.take(1).unwrap(), limits.take(1).unwrap()];
-        assert!(limits.take(0).is_none());
+        let (limits, [full, open]) = limits();
+        let others = [limits.take(&open).unwrap(), limits.take(&open).unwrap()];
+        assert!(limits.take(&full).is_none());
         drop(others);
-        assert!(limits.take(0).is_some());
+        assert!(limits.take(&full).is_some());
     }
 
     #[test]
     fn rate_lets_a_burst_through_and_then_paces() {
-        let rate = Rate::new(100);
+        let rate = AcceptRate::new(100);
         let start = Duration::from_secs(1);
         let burst = (0..10).filter(|_| rate.pause(start).is_zero()).count();
         assert_eq!(burst, 10, "a tenth of a second's worth");

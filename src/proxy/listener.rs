@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::connect::keepalive;
 use super::connection;
 use super::limit::Slot;
-use super::worker::Worker;
+use super::worker::{Door, Post, Worker};
 
 /// Connections that the kernel keeps for us while we don't accept; net.core.somaxconn caps it.
 const BACKLOG: i32 = 4096;
@@ -30,9 +30,12 @@ const PAUSE_BROKEN: Duration = Duration::from_secs(1);
 /// # Errors
 ///
 /// `AddrInUse` also when another process shares its port by SO_REUSEPORT: two balancers that split
-/// the clients of one port between them are never what was meant.
-pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<StdListener>> {
-    drop(open(address, false)?);
+/// the clients of one port between them are never what was meant. That cannot be told if `alone` is
+/// false: this process itself has the port, on an address that covers this one or is covered by it.
+pub fn bind(address: SocketAddr, workers: usize, alone: bool) -> io::Result<Vec<StdListener>> {
+    if alone {
+        drop(open(address, false)?);
+    }
     let first = open(address, true)?;
     // Port 0 is the kernel's choice; the other workers need the same.
     let address = first.local_addr()?;
@@ -100,32 +103,31 @@ impl AcceptFailure {
     }
 }
 
-/// Accepts on one socket until the worker stops accepting.
-pub(super) async fn run(worker: Rc<Worker>, index: usize, socket: StdListener) {
+/// Accepts on one socket until the worker stops accepting, or the address is not in the
+/// configuration any more.
+pub(super) async fn run(worker: Rc<Worker>, post: Rc<Post>, socket: StdListener) {
     let address = socket.local_addr();
     let mut listener = TcpListener::from_std(socket);
-    let counters = Rc::clone(&worker);
-    let counters = &counters.counters.listeners[index];
     let mut aborted = 0;
     loop {
         let accepted = match &listener {
-            Ok(listener) => accept(&worker, index, listener).await,
+            Ok(listener) => accept(&worker, &post, listener).await,
             Err(error) => Err(io::Error::from(error.kind())),
         };
+        let door = post.door();
+        let counters = door.listener.counters.of(worker.index);
         let error = match accepted {
+            Ok(None) if post.is_leaving() => return take_in(&worker, &door, listener),
             Ok(None) => {
                 // Without a socket clients are refused, and try another node.
                 drop(listener);
-                opened(&worker, index).await;
+                opened(&worker, &post).await;
                 listener = again(&address);
                 continue;
             }
             Ok(Some((client, peer, slot))) => {
                 aborted = 0;
-                counters.accepted.add(1);
-                slot.occupy();
-                connection::spawn(&worker, index, client, peer, slot);
-                let pause = worker.limits.pause(index);
+                let pause = enter(&worker, &door, client, peer, slot);
                 if !pause.is_zero() {
                     counters.paused_rate.add(1);
                     tokio::time::sleep(pause).await;
@@ -134,7 +136,7 @@ pub(super) async fn run(worker: Rc<Worker>, index: usize, socket: StdListener) {
             }
             Err(error) => error,
         };
-        let name = &worker.registry.config.listeners[index].name;
+        let name = &door.listener.name;
         match AcceptFailure::of(&error) {
             AcceptFailure::PeersFault if aborted < ODD => {
                 aborted += 1;
@@ -157,6 +159,41 @@ pub(super) async fn run(worker: Rc<Worker>, index: usize, socket: StdListener) {
     }
 }
 
+/// Lets a client in that was accepted. Returns how long to wait for the next.
+fn enter(
+    worker: &Rc<Worker>,
+    door: &Rc<Door>,
+    client: TcpStream,
+    peer: SocketAddr,
+    slot: Slot,
+) -> Duration {
+    door.listener.counters.of(worker.index).accepted.add(1);
+    slot.occupy();
+    connection::spawn(worker, Rc::clone(door), client, peer, slot);
+    worker.limits.pause(&door.listener)
+}
+
+/// Accepts who waits in the backlog of a socket that is to be closed: they have been told by the
+/// kernel that they are connected.
+fn take_in(worker: &Rc<Worker>, door: &Rc<Door>, listener: io::Result<TcpListener>) {
+    let Ok(listener) = listener.and_then(TcpListener::into_std) else {
+        return;
+    };
+    while let Some(slot) = worker.limits.take(&door.listener) {
+        let accepted = listener.accept().and_then(|(client, peer)| {
+            client.set_nonblocking(true)?;
+            Ok((TcpStream::from_std(client)?, peer))
+        });
+        match accepted {
+            Ok((client, peer)) => {
+                // Nobody else comes: the rate need not be kept.
+                let _ = enter(worker, door, client, peer, slot);
+            }
+            Err(_) => return,
+        }
+    }
+}
+
 /// The same address once more.
 fn again(address: &io::Result<SocketAddr>) -> io::Result<TcpListener> {
     match address {
@@ -165,23 +202,27 @@ fn again(address: &io::Result<SocketAddr>) -> io::Result<TcpListener> {
     }
 }
 
-/// Waits until a closed listener is opened.
-async fn opened(worker: &Worker, index: usize) {
-    while worker.registry.listeners[index].is_closed() {
+/// Waits until a closed listener is opened, or leaves.
+async fn opened(worker: &Worker, post: &Post) {
+    while post.door().listener.open.is_closed() && !post.is_leaving() {
         worker.doors.notified().await;
     }
 }
 
 /// Accepts one client once there is a slot for it; until then it waits in the kernel's backlog.
-/// `None` when the listener is closed.
+/// `None` when the listener is closed, or leaves.
 async fn accept(
     worker: &Worker,
-    index: usize,
+    post: &Post,
     listener: &TcpListener,
 ) -> io::Result<Option<(TcpStream, SocketAddr, Slot)>> {
-    while !worker.registry.listeners[index].is_closed() {
+    loop {
+        let door = post.door();
+        if door.listener.open.is_closed() || post.is_leaving() {
+            return Ok(None);
+        }
         let accepted = std::future::poll_fn(|cx| {
-            let Some(slot) = worker.limits.take(index) else {
+            let Some(slot) = worker.limits.take(&door.listener) else {
                 return Poll::Ready(None);
             };
             // While nobody is there the slot goes back: waiting for a client needs none.
@@ -200,10 +241,12 @@ async fn accept(
                 return Ok(Some((client, peer, slot)));
             }
             None => {
-                worker.counters.listeners[index].paused_full.add(1);
-                worker.limits.freed(index).await;
+                door.listener.counters.of(worker.index).paused_full.add(1);
+                tokio::select! {
+                    () = worker.limits.freed(&door.listener) => {}
+                    () = worker.doors.notified() => {}
+                }
             }
         }
     }
-    Ok(None)
 }

@@ -1,6 +1,7 @@
 //! *pure* One connection as somebody sees it who asks for it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::During;
@@ -42,10 +43,12 @@ pub struct Sight {
     pub id: Id,
     /// The client.
     pub client: SocketAddr,
-    /// Index of its listener.
-    pub listener: usize,
-    /// Id of the server used last.
-    pub server: Option<usize>,
+    /// Its listener.
+    pub listener: Arc<str>,
+    /// The listener's pool when it was accepted.
+    pub pool: Arc<str>,
+    /// The server used last.
+    pub server: Option<Arc<str>>,
     /// What it is doing.
     pub during: During,
     /// Since accept.

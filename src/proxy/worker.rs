@@ -3,10 +3,10 @@
 //! Tasks of a worker: one that accepts per listener socket, one per connection, and the sweep,
 //! which is the worker's own future. All run on one thread; a connection lives and dies on it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,6 +16,7 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
 
 use super::account::{Account, Cause};
 use super::connection::{Connection, Order};
@@ -24,8 +25,9 @@ use super::limit::Limits;
 use super::listener;
 use super::pipe::PipePool;
 use super::relay::Scratch;
-use crate::health::monitor::Monitors;
-use crate::stats::{Registry, WorkerCounters};
+use crate::config;
+use crate::pool::{Pool, Server};
+use crate::stats::{Listener, Registry, Scene, WorkerCounters};
 
 /// How often a worker looks after its connections: idle timeouts, unseen resets, quiet pipes.
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
@@ -69,8 +71,6 @@ pub struct Signal {
 pub struct Shared {
     /// Configuration, pools, counters.
     pub registry: Arc<Registry>,
-    /// By pool: whom to tell of servers that live traffic could not reach.
-    pub monitors: Arc<[Monitors]>,
     /// The control thread's voice.
     pub signal: watch::Receiver<Signal>,
     /// By worker: questions about single connections.
@@ -111,11 +111,46 @@ pub(super) struct Worker {
     pub(super) absent: RefCell<Absent>,
     /// Sweeps so far: a clock that costs nothing to read.
     pub(super) tick: Cell<u32>,
-    monitors: Arc<[Monitors]>,
+    /// One log line per connection.
+    logs: Cell<bool>,
+    /// Who accepts.
+    posts: RefCell<Vec<Rc<Post>>>,
     random: Cell<u64>,
 }
 
-/// Starts worker `index` with one socket per listener address: `(listener, socket)`.
+/// Sockets that listen, each with its address as the configuration has it.
+pub type Sockets = Vec<(SocketAddr, StdListener)>;
+
+/// A listener as it is when a client comes. A reload makes another one for those that come later.
+pub(super) struct Door {
+    pub(super) listener: Arc<Listener>,
+    pub(super) config: config::Listener,
+    pub(super) pool: Arc<Pool>,
+    /// There are virtual addresses, which may go.
+    pub(super) moves: bool,
+}
+
+/// A socket that listens, and for which listener.
+pub(super) struct Post {
+    /// As the configuration has it.
+    address: SocketAddr,
+    door: RefCell<Rc<Door>>,
+    leaving: Cell<bool>,
+    task: OnceCell<AbortHandle>,
+}
+
+impl Post {
+    pub(super) fn door(&self) -> Rc<Door> {
+        Rc::clone(&self.door.borrow())
+    }
+
+    /// Whether the address is not in the configuration any more.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.get()
+    }
+}
+
+/// Starts worker `index` with one socket per listener address.
 ///
 /// # Errors
 ///
@@ -128,7 +163,7 @@ pub fn start(
     index: usize,
     shared: Shared,
     limits: &CommonLimits,
-    sockets: Vec<(usize, StdListener)>,
+    sockets: Sockets,
     pipes: usize,
 ) -> io::Result<JoinHandle<()>> {
     let limits = limits.clone();
@@ -148,7 +183,7 @@ pub async fn run(
     index: usize,
     shared: Shared,
     limits: &CommonLimits,
-    sockets: Vec<(usize, StdListener)>,
+    sockets: Sockets,
     pipes: usize,
 ) {
     let worker = Rc::new(Worker::new(index, &shared, Arc::clone(&limits.0), pipes));
@@ -171,7 +206,8 @@ impl Worker {
             stage: Cell::default(),
             absent: RefCell::default(),
             tick: Cell::new(0),
-            monitors: Arc::clone(&shared.monitors),
+            logs: Cell::new(false),
+            posts: RefCell::default(),
             random: Cell::new(seed(index)),
         }
     }
@@ -180,14 +216,9 @@ impl Worker {
         self: Rc<Self>,
         mut signal: watch::Receiver<Signal>,
         inbox: &Inbox,
-        sockets: Vec<(usize, StdListener)>,
+        sockets: Sockets,
     ) {
-        let accepting: Vec<_> = sockets
-            .into_iter()
-            .map(|(listener, socket)| {
-                tokio::task::spawn_local(listener::run(Rc::clone(&self), listener, socket))
-            })
-            .collect();
+        self.rearrange(&self.registry.scene(), sockets);
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -205,9 +236,7 @@ impl Worker {
                     self.doors.notify_waiters();
                     self.depart(news.absent);
                     if news.stage != Stage::Running {
-                        for task in &accepting {
-                            task.abort();
-                        }
+                        self.stop_accepting();
                     }
                     let order = match news.stage {
                         Stage::Running | Stage::Draining => Order::Look,
@@ -221,6 +250,65 @@ impl Worker {
                 return;
             }
         }
+    }
+
+    /// Serves the listeners of a configuration: goes on with the sockets whose address it has,
+    /// whoever's they were, begins with new ones, and closes the others.
+    pub(super) fn rearrange(self: &Rc<Self>, scene: &Scene, mut sockets: Sockets) {
+        self.logs.set(scene.config.log.connections);
+        let mut left = self.posts.take();
+        let mut posts = Vec::new();
+        for (config, listener) in scene.config.listeners.iter().zip(&scene.listeners) {
+            let door = Rc::new(Door {
+                listener: Arc::clone(listener),
+                config: config.clone(),
+                pool: Arc::clone(&scene.pools[config.pool]),
+                moves: !scene.config.virtual_routers.is_empty(),
+            });
+            for address in &config.bind {
+                if let Some(at) = left.iter().position(|post| post.address == *address) {
+                    let post = left.swap_remove(at);
+                    post.door.replace(Rc::clone(&door));
+                    posts.push(post);
+                } else if let Some(at) = sockets.iter().position(|(of, _)| of == address) {
+                    posts.push(self.accept_on(&door, sockets.swap_remove(at)));
+                }
+            }
+        }
+        for post in left {
+            post.leaving.set(true);
+        }
+        self.posts.replace(posts);
+        if self.stage.get() != Stage::Running {
+            self.stop_accepting();
+        }
+        self.doors.notify_waiters();
+    }
+
+    fn accept_on(
+        self: &Rc<Self>,
+        door: &Rc<Door>,
+        (address, socket): (SocketAddr, StdListener),
+    ) -> Rc<Post> {
+        let post = Rc::new(Post {
+            address,
+            door: RefCell::new(Rc::clone(door)),
+            leaving: Cell::new(false),
+            task: OnceCell::new(),
+        });
+        let accepting = listener::run(Rc::clone(self), Rc::clone(&post), socket);
+        let task = tokio::task::spawn_local(accepting).abort_handle();
+        // It is new, so there is none.
+        let _ = post.task.set(task);
+        post
+    }
+
+    fn stop_accepting(&self) {
+        let posts = self.posts.borrow();
+        posts
+            .iter()
+            .filter_map(|post| post.task.get())
+            .for_each(AbortHandle::abort);
     }
 
     /// Whether it matters that a connection has ended.
@@ -292,11 +380,6 @@ impl Worker {
         x.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// Tells the health check that live traffic could not reach a server.
-    pub(super) fn suspect(&self, pool: usize, server: usize) {
-        self.monitors[pool].suspect(server);
-    }
-
     /// Logs a failure to accept, unless one was logged a moment ago; the counters have them all.
     pub(super) fn complain(&self, what: fmt::Arguments<'_>) {
         if self.limits.may_complain() {
@@ -305,7 +388,7 @@ impl Worker {
     }
 
     /// Writes the account of a connection: counters, averages, histograms, one log line.
-    pub(super) fn record(&self, account: &Account) {
+    pub(super) fn record(&self, account: &Account, door: &Door, server: Option<&Server>) {
         let cause = account.ending.cause;
         self.counters.endings[cause as usize].add(1);
         if matches!(
@@ -315,38 +398,35 @@ impl Worker {
                 | Cause::BadProxyHeader
                 | Cause::ProxyHeaderTimeout
         ) {
-            self.counters.listeners[account.listener].denied.add(1);
+            door.listener.counters.of(self.index).denied.add(1);
         }
-        let config = &self.registry.config;
-        let pool = config.listeners[account.listener].pool;
         let client_aborted = matches!(cause, Cause::ClientReset | Cause::ClientVanished);
         let server_aborted = matches!(
             cause,
             Cause::ServerReset | Cause::ServerVanished | Cause::ServerDown
         );
-        match account.server.map(|id| &self.counters.servers[id]) {
+        match server.map(|server| server.counters.of(self.index)) {
             Some(server) if client_aborted => server.client_aborts.add(1),
             Some(server) if server_aborted => server.server_aborts.add(1),
-            None if client_aborted => self.counters.pools[pool].client_aborts.add(1),
+            None if client_aborted => door.pool.counters.of(self.index).client_aborts.add(1),
             Some(_) | None => {}
         }
-        self.record_times(account, pool);
-        if config.log.connections {
-            self.log(account, pool);
+        if let Some(server) = server {
+            self.record_times(account, &door.pool, server);
+        }
+        if self.logs.get() {
+            log(account, door, server);
         }
     }
 
-    fn record_times(&self, account: &Account, pool: usize) {
-        let Some(id) = account.server else { return };
-        let pool = &self.registry.pools[pool];
-        let server = &pool.servers[id - pool.servers[0].id];
+    fn record_times(&self, account: &Account, pool: &Pool, server: &Server) {
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         for averages in [&server.averages, &pool.averages] {
             averages.queue.add(milliseconds(account.choosing));
             averages.connect.add(milliseconds(account.connecting));
             averages.total.add(milliseconds(account.total));
         }
-        let Ok(mut latencies) = self.counters.latencies[pool.id].lock() else {
+        let Ok(mut latencies) = pool.latencies.of(self.index).lock() else {
             return;
         };
         let connect = u64::try_from(account.connecting.as_micros()).unwrap_or(u64::MAX);
@@ -355,34 +435,29 @@ impl Worker {
             .length
             .saturating_record(milliseconds(account.total));
     }
+}
 
-    fn log(&self, account: &Account, pool: usize) {
-        let config = &self.registry.config;
-        let pool = &config.pools[pool];
-        let first = self.registry.pools[config.listeners[account.listener].pool].servers[0].id;
-        let server = account
-            .server
-            .map_or("-", |id| pool.servers[id - first].name.as_str());
-        let ending = account.ending;
-        tracing::info!(
-            target: "warren::connection",
-            client = %account.client,
-            listener = %config.listeners[account.listener].name,
-            pool = %pool.name,
-            server,
-            choosing_ms = account.choosing.as_micros() as f64 / 1e3,
-            connecting_ms = account.connecting.as_micros() as f64 / 1e3,
-            relaying_s = account.relaying.as_millis() as f64 / 1e3,
-            bytes_to_server = account.to_server,
-            bytes_to_client = account.to_client,
-            retries = account.retries,
-            ending = ending.cause.name(),
-            by = ending.cause.by().name(),
-            during = ending.during.name(),
-            code = ending.haproxy_code(),
-            "connection ended"
-        );
-    }
+/// The one line of a connection.
+fn log(account: &Account, door: &Door, server: Option<&Server>) {
+    let ending = account.ending;
+    tracing::info!(
+        target: "warren::connection",
+        client = %account.client,
+        listener = %door.listener.name,
+        pool = %door.pool.name,
+        server = server.map_or("-", |server| &server.name),
+        choosing_ms = account.choosing.as_micros() as f64 / 1e3,
+        connecting_ms = account.connecting.as_micros() as f64 / 1e3,
+        relaying_s = account.relaying.as_millis() as f64 / 1e3,
+        bytes_to_server = account.to_server,
+        bytes_to_client = account.to_client,
+        retries = account.retries,
+        ending = ending.cause.name(),
+        by = ending.cause.by().name(),
+        during = ending.during.name(),
+        code = ending.haproxy_code(),
+        "connection ended"
+    );
 }
 
 /// A different sequence for every worker and start.

@@ -1,20 +1,21 @@
 //! Adding up: from the workers' counters and the pools to a [`Snapshot`].
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use nix::sys::resource::{UsageWho, getrusage};
 
-use super::history::{Baseline, Clear, Flow, History, PoolSample, Sample};
+use super::history::{Baseline, Clear, Flow, History, PoolHistory, PoolSample, Sample};
 use super::snapshot::{
-    AverageTimes, CheckStatus, EndingCount, HeardSnapshot, Identity, Latency, Level,
-    ListenerSnapshot, OtherMasterSnapshot, Percentiles, Pipes, PoolSnapshot, ServerStatus,
-    Snapshot, VirtualRouterSnapshot,
+    AverageTimes, CheckStatus, ConfigurationSnapshot, EndingCount, HeardSnapshot, Identity,
+    Latency, Level, ListenerSnapshot, OtherMasterSnapshot, Percentiles, Pipes, PoolSnapshot,
+    ServerStatus, Snapshot, VirtualRouterSnapshot,
 };
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
-use super::{Averages, Gauge, Latencies, Registry, WorkerCounters};
+use super::{Averages, Latencies, Listener, Registry, Scene, WorkerCounters};
 use crate::config::{self, Balance, CheckKind, Host};
 use crate::pool::server::{CheckRecord, Health, ServerSnapshot, State};
 use crate::pool::{Pool, Server};
@@ -44,19 +45,24 @@ fn since(then: Instant, now: Instant) -> u64 {
 impl Registry {
     /// Moves rates and highest values on. The control thread calls this once per second.
     pub fn sample(&self, now: Instant) {
-        let listeners = (0..self.config.listeners.len()).map(|index| self.listener_totals(index));
-        let listeners: Vec<_> = listeners.collect();
-        let server_ids = self.pools.iter().flat_map(|pool| &pool.servers);
+        let scene = self.scene();
+        let listeners: Vec<_> = scene
+            .listeners
+            .iter()
+            .map(|one| listener_totals(one))
+            .collect();
         let sample = Sample {
             accepted: listeners.iter().map(|totals| totals.accepted).collect(),
             sessions: listeners.iter().map(|totals| totals.sessions).collect(),
-            servers: server_ids
-                .map(|server| self.server_totals(server.id).sessions)
+            servers: scene
+                .servers
+                .iter()
+                .map(|server| server_totals(server).sessions)
                 .collect(),
-            pools: self
+            pools: scene
                 .pools
                 .iter()
-                .map(|pool| self.sample_pool(pool, now))
+                .map(|pool| sample_pool(pool, now))
                 .collect(),
             bytes_out: listeners.iter().map(|totals| totals.bytes_out).sum(),
             cpu: process_cpu(),
@@ -64,60 +70,57 @@ impl Registry {
         lock(&self.history).sample(&sample, self.workers.len(), now);
     }
 
-    fn sample_pool(&self, pool: &Pool, now: Instant) -> PoolSample {
-        let servers = pool.snapshot(now);
-        let open: u32 = servers.iter().map(|server| server.open).sum();
-        PoolSample {
-            sessions: self.pool_totals(pool.id).sessions,
-            open: open.saturating_add(pool.queued().0),
-            usable: servers
-                .iter()
-                .any(|server| server.state == State::Up && server.effective_weight > 0),
-        }
-    }
-
     /// Forgets highest values, or everything that is counted for listeners, pools and servers.
     pub fn clear(&self, clear: Clear) {
+        let scene = self.scene();
         let mut history = lock(&self.history);
         history.clear(clear);
         self.connections.forget_max();
-        self.listeners.iter().for_each(Gauge::forget_max);
-        self.pools.iter().for_each(|pool| pool.clear(clear));
+        scene.listeners.iter().for_each(|one| one.open.forget_max());
+        scene.pools.iter().for_each(|pool| pool.clear(clear));
         if clear == Clear::Maxima {
             return;
         }
-        let servers = self.pools.iter().flat_map(|pool| &pool.servers);
         history.baseline = Baseline {
-            listeners: (0..self.listeners.len())
-                .map(|index| self.listener_totals(index))
-                .collect(),
-            servers: servers
-                .map(|server| self.server_totals(server.id))
-                .collect(),
-            pools: self
-                .pools
+            listeners: scene
+                .listeners
                 .iter()
-                .map(|pool| self.pool_totals(pool.id))
+                .map(|one| listener_totals(one))
                 .collect(),
+            servers: scene.servers.iter().map(|one| server_totals(one)).collect(),
+            pools: scene.pools.iter().map(|pool| pool_totals(pool)).collect(),
             endings: (0..Cause::ALL.len())
                 .map(|index| self.ended(index))
                 .collect(),
         };
-        for latencies in self.workers.iter().flat_map(|worker| &worker.latencies) {
+        for latencies in scene.pools.iter().flat_map(|pool| pool.latencies.iter()) {
             let mut latencies = lock(latencies);
             latencies.connect.reset();
             latencies.length.reset();
         }
     }
 
+    /// Puts another scene in place of the one in force. What stays keeps its history.
+    pub fn set_scene(&self, scene: Scene) {
+        let before = self.scene();
+        let mut history = lock(&self.history);
+        history.rearrange(
+            &moves(&before.listeners, &scene.listeners),
+            &moves(&before.servers, &scene.servers),
+            &moves(&before.pools, &scene.pools),
+        );
+        self.scene.store(Arc::new(scene));
+    }
+
     /// Everything as of now. Takes each pool's lock and each histogram's once, for a moment.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let scene = self.scene();
         let history = lock(&self.history);
         let started_at = self.started_at.duration_since(UNIX_EPOCH);
         Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            identity: match self.config.admin.identity {
+            identity: match scene.config.admin.identity {
                 config::Identity::Haproxy => Identity::Haproxy,
                 config::Identity::Warren => Identity::Warren,
             },
@@ -127,12 +130,13 @@ impl Registry {
             uptime_ms: since(self.started, now),
             workers: self.workers.len(),
             stopping: self.stopping.load(Ordering::Relaxed),
+            configuration: self.configuration(),
             connections: Level {
                 now: self.connections.get(),
                 max: self.connections.max(),
                 limit: self.connections.limit(),
             },
-            hard_limit: self.max_connections,
+            hard_limit: self.max_connections.load(Ordering::Relaxed),
             accept_rate: history.accepted.rate,
             session_rate: history.sessions.rate,
             bytes_out_rate: history.bytes_out.rate,
@@ -141,51 +145,36 @@ impl Registry {
             descriptors: self.descriptors,
             logs_dropped: self.logs_dropped.load(Ordering::Relaxed),
             idle_percent: history.idle_percent.unwrap_or(100),
-            listeners: (0..self.config.listeners.len())
-                .map(|index| self.listener(index, &history))
+            listeners: (0..scene.listeners.len())
+                .map(|index| self.listener(&scene, index, &history))
                 .collect(),
-            pools: self
-                .pools
-                .iter()
-                .map(|pool| self.pool(pool, &history, now))
-                .collect(),
+            pools: self.pools(&scene, &history, now),
             virtual_routers: self.virtual_routers(now),
             endings: self.endings(&history.baseline),
         }
     }
 
+    fn configuration(&self) -> ConfigurationSnapshot {
+        let reloads = self.reloads();
+        let read_at = reloads.applied_at.duration_since(UNIX_EPOCH);
+        ConfigurationSnapshot {
+            read_at: read_at.map_or(0, |since_epoch| since_epoch.as_secs()),
+            // A clock that was set back makes it new.
+            age_ms: reloads.applied_at.elapsed().map_or(0, milliseconds),
+            reloads: reloads.applied,
+            reloads_refused: reloads.refused,
+            error: reloads.error.clone(),
+        }
+    }
+
     fn virtual_routers(&self, now: Instant) -> Vec<VirtualRouterSnapshot> {
-        let published = self.virtual_routers.as_ref().map(|routers| routers.load());
-        let routers = published.iter().flat_map(|routers| routers.iter());
+        let published = self.virtual_routers.load();
+        let routers = published.iter();
         routers.map(|router| virtual_router(router, now)).collect()
     }
 
     fn sum(&self, number: impl Fn(&WorkerCounters) -> u64) -> u64 {
         self.workers.iter().map(|worker| number(worker)).sum()
-    }
-
-    fn listener_totals(&self, index: usize) -> ListenerTotals {
-        let mut totals = ListenerTotals::default();
-        self.workers
-            .iter()
-            .for_each(|worker| totals.add(&worker.listeners[index]));
-        totals
-    }
-
-    fn server_totals(&self, id: usize) -> ServerTotals {
-        let mut totals = ServerTotals::default();
-        self.workers
-            .iter()
-            .for_each(|worker| totals.add(&worker.servers[id]));
-        totals
-    }
-
-    fn pool_totals(&self, id: usize) -> PoolTotals {
-        let mut totals = PoolTotals::default();
-        self.workers
-            .iter()
-            .for_each(|worker| totals.add(&worker.pools[id]));
-        totals
     }
 
     fn pipes(&self) -> Pipes {
@@ -226,114 +215,171 @@ impl Registry {
     }
 
     /// The most connections that a listener can hold.
-    fn listener_limit(&self, index: usize) -> u32 {
+    fn listener_limit(&self, listener: &Listener) -> u32 {
         let common = self.connections.limit();
-        match self.listeners[index].limit() {
+        match listener.open.limit() {
             0 => common,
             own => own.min(common),
         }
     }
 
-    fn listener(&self, index: usize, history: &History) -> ListenerSnapshot {
-        let config = &self.config.listeners[index];
+    fn listener(&self, scene: &Scene, index: usize, history: &History) -> ListenerSnapshot {
+        let config = &scene.config.listeners[index];
+        let listener = &scene.listeners[index];
         let flows = history.listeners.get(index);
         ListenerSnapshot {
             name: config.name.clone(),
             addresses: config.bind.iter().map(ToString::to_string).collect(),
             pool: config.pool,
-            paused: self.listeners[index].is_closed(),
+            paused: listener.open.is_closed(),
             open: Level {
-                now: self.listeners[index].get(),
-                max: self.listeners[index].max(),
-                limit: self.listener_limit(index),
+                now: listener.open.get(),
+                max: listener.open.max(),
+                limit: self.listener_limit(listener),
             },
             accept_rate: flows.map_or_else(Default::default, |(accepted, _)| accepted.rate),
             max_accept_rate: config.max_accept_rate,
             session_rate: flows.map_or_else(Default::default, |(_, sessions)| sessions.rate),
-            totals: self
-                .listener_totals(index)
-                .since(history.baseline.listeners.get(index)),
+            totals: listener_totals(listener).since(history.baseline.listeners.get(index)),
         }
     }
 
-    fn pool(&self, pool: &Pool, history: &History, now: Instant) -> PoolSnapshot {
-        let past = history.pools.get(pool.id);
-        let (waiting, waiting_max) = pool.queued();
-        let servers: Vec<ServerStatus> = pool
-            .servers
-            .iter()
-            .zip(pool.snapshot(now))
-            .map(|(server, state)| {
-                let flow = history.servers.get(server.id);
-                let before = history.baseline.servers.get(server.id);
-                let totals = self.server_totals(server.id).since(before);
-                server_status(server, state, totals, flow, now)
-            })
-            .collect();
-        let open = servers.iter().map(|server| server.open.now).sum::<u32>() + waiting;
-        // A burst between two samples is seen at least through the server that got most of it.
-        let busiest = servers
-            .iter()
-            .map(|server| server.open.max)
-            .max()
-            .unwrap_or(0);
-        let limits = self
-            .config
-            .listeners
-            .iter()
-            .enumerate()
-            .filter(|(_, listener)| listener.pool == pool.id)
-            .map(|(index, _)| self.listener_limit(index));
-        PoolSnapshot {
-            name: pool.config.name.clone(),
-            balance: balance_name(pool.config.balance).to_owned(),
-            checked: pool.config.check.kind != CheckKind::None,
-            rise: pool.config.check.rise,
-            fall: pool.config.check.fall,
-            open: Level {
-                now: open,
-                max: past.map_or(0, |past| past.open_max).max(open).max(busiest),
-                limit: limits
-                    .fold(0, u32::saturating_add)
-                    .min(self.connections.limit()),
-            },
-            queue: Level {
-                now: waiting,
-                max: waiting_max,
-                limit: pool.config.max_queue,
-            },
-            session_rate: past.map_or_else(Default::default, |past| past.sessions.rate),
-            since_ms: since(
-                past.and_then(|past| past.usable)
-                    .map_or(self.started, |(_, since)| since),
-                now,
-            ),
-            downs: past.map_or(0, |past| past.downs),
-            downtime_ms: past.map_or(0, |past| milliseconds(past.downtime(now))),
-            last_session_ms: past
-                .and_then(|past| past.sessions.grew_at)
-                .map(|at| since(at, now)),
-            totals: self
-                .pool_totals(pool.id)
-                .since(history.baseline.pools.get(pool.id)),
-            averages: average_times(&pool.averages),
-            latency: self.latency(pool.id),
-            servers,
-        }
+    fn pools(&self, scene: &Scene, history: &History, now: Instant) -> Vec<PoolSnapshot> {
+        let mut first = 0;
+        let pools = scene.pools.iter().enumerate();
+        let pools = pools.map(|(index, pool)| {
+            let listeners = scene.config.listeners.iter().zip(&scene.listeners);
+            let limit = listeners
+                .filter(|(config, _)| config.pool == index)
+                .map(|(_, listener)| self.listener_limit(listener))
+                .fold(0, u32::saturating_add)
+                .min(self.connections.limit());
+            let past = Past {
+                pool: history.pools.get(index),
+                servers: history.servers.get(first..).unwrap_or_default(),
+                baseline: history.baseline.pools.get(index),
+                server_baseline: history.baseline.servers.get(first..).unwrap_or_default(),
+                started: self.started,
+            };
+            first += pool.setup().servers.len();
+            pool_snapshot(pool, limit, &past, now)
+        });
+        pools.collect()
     }
+}
 
-    fn latency(&self, pool: usize) -> Latency {
-        let mut all = Latencies::new();
-        for worker in &self.workers {
-            let one = lock(&worker.latencies[pool]);
-            // Every histogram has the same bounds, so adding cannot fail.
-            let _ = all.connect.add(&one.connect);
-            let _ = all.length.add(&one.length);
-        }
-        Latency {
-            connect_us: percentiles(&all.connect),
-            length_ms: percentiles(&all.length),
-        }
+/// By index in `after`: where the same thing was in `before`.
+fn moves<T>(before: &[Arc<T>], after: &[Arc<T>]) -> Vec<Option<usize>> {
+    let places: HashMap<_, _> = before.iter().map(Arc::as_ptr).zip(0..).collect();
+    let places = after.iter().map(|one| places.get(&Arc::as_ptr(one)));
+    places.map(Option::<&usize>::copied).collect()
+}
+
+fn listener_totals(listener: &Listener) -> ListenerTotals {
+    let mut totals = ListenerTotals::default();
+    listener.counters.iter().for_each(|one| totals.add(one));
+    totals
+}
+
+fn server_totals(server: &Server) -> ServerTotals {
+    let mut totals = ServerTotals::default();
+    server.counters.iter().for_each(|one| totals.add(one));
+    totals
+}
+
+fn pool_totals(pool: &Pool) -> PoolTotals {
+    let mut totals = PoolTotals::default();
+    pool.counters.iter().for_each(|one| totals.add(one));
+    totals
+}
+
+fn sample_pool(pool: &Pool, now: Instant) -> PoolSample {
+    let servers = pool.snapshot(now);
+    let open: u32 = servers.iter().map(|server| server.open).sum();
+    PoolSample {
+        sessions: pool_totals(pool).sessions,
+        open: open.saturating_add(pool.queued().0),
+        usable: servers
+            .iter()
+            .any(|server| server.state == State::Up && server.effective_weight > 0),
+    }
+}
+
+/// What is remembered of one pool and its servers.
+struct Past<'a> {
+    pool: Option<&'a PoolHistory>,
+    /// From its first server on.
+    servers: &'a [Flow],
+    baseline: Option<&'a PoolTotals>,
+    /// From its first server on.
+    server_baseline: &'a [ServerTotals],
+    started: Instant,
+}
+
+fn pool_snapshot(pool: &Pool, limit: u32, past: &Past<'_>, now: Instant) -> PoolSnapshot {
+    let setup = pool.setup();
+    let config = &setup.config;
+    let (waiting, waiting_max) = pool.queued();
+    let states = setup.servers.iter().zip(pool.snapshot(now)).enumerate();
+    let servers: Vec<ServerStatus> = states
+        .map(|(index, (server, state))| {
+            let totals = server_totals(server).since(past.server_baseline.get(index));
+            server_status(server, state, totals, past.servers.get(index), now)
+        })
+        .collect();
+    let open = servers.iter().map(|server| server.open.now).sum::<u32>() + waiting;
+    // A burst between two samples is seen at least through the server that got most of it.
+    let busiest = servers.iter().map(|server| server.open.max).max();
+    let history = past.pool;
+    PoolSnapshot {
+        name: config.name.clone(),
+        balance: balance_name(config.balance).to_owned(),
+        checked: config.check.kind != CheckKind::None,
+        rise: config.check.rise,
+        fall: config.check.fall,
+        open: Level {
+            now: open,
+            max: history
+                .map_or(0, |history| history.open_max)
+                .max(open)
+                .max(busiest.unwrap_or(0)),
+            limit,
+        },
+        queue: Level {
+            now: waiting,
+            max: waiting_max,
+            limit: config.max_queue,
+        },
+        session_rate: history.map_or_else(Default::default, |past| past.sessions.rate),
+        since_ms: since(
+            history
+                .and_then(|history| history.usable)
+                .map_or(past.started, |(_, since)| since),
+            now,
+        ),
+        downs: history.map_or(0, |history| history.downs),
+        downtime_ms: history.map_or(0, |history| milliseconds(history.downtime(now))),
+        last_session_ms: history
+            .and_then(|history| history.sessions.grew_at)
+            .map(|at| since(at, now)),
+        totals: pool_totals(pool).since(past.baseline),
+        averages: average_times(&pool.averages),
+        latency: latency(pool),
+        servers,
+    }
+}
+
+fn latency(pool: &Pool) -> Latency {
+    let mut all = Latencies::new();
+    for one in pool.latencies.iter() {
+        let one = lock(one);
+        // Every histogram has the same bounds, so adding cannot fail.
+        let _ = all.connect.add(&one.connect);
+        let _ = all.length.add(&one.length);
+    }
+    Latency {
+        connect_us: percentiles(&all.connect),
+        length_ms: percentiles(&all.length),
     }
 }
 
@@ -365,7 +411,7 @@ fn server_status(
     flow: Option<&Flow>,
     now: Instant,
 ) -> ServerStatus {
-    let config = &server.config;
+    let config = server.config();
     ServerStatus {
         name: config.name.clone(),
         configured: config.address.to_string(),

@@ -27,6 +27,13 @@ pub(crate) fn snapshot() -> Snapshot {
         uptime_ms: 273_904_000,
         workers: 2,
         stopping: false,
+        configuration: ConfigurationSnapshot {
+            read_at: 1_795_571_519,
+            age_ms: 273_904_000,
+            reloads: 0,
+            reloads_refused: 0,
+            error: None,
+        },
         connections: level(1_204, 1_310, 100_000),
         hard_limit: 100_000,
         accept_rate: Rate { now: 12, max: 240 },

@@ -188,6 +188,22 @@ impl History {
             .for_each(|flow| flow.clear(clear));
     }
 
+    /// Listeners, servers and pools have other places from now on. For each of those that there are
+    /// now: where it was, or `None` if it is new.
+    pub fn rearrange(
+        &mut self,
+        listeners: &[Option<usize>],
+        servers: &[Option<usize>],
+        pools: &[Option<usize>],
+    ) {
+        rearrange(&mut self.listeners, listeners);
+        rearrange(&mut self.servers, servers);
+        rearrange(&mut self.pools, pools);
+        rearrange(&mut self.baseline.listeners, listeners);
+        rearrange(&mut self.baseline.servers, servers);
+        rearrange(&mut self.baseline.pools, pools);
+    }
+
     /// Takes the totals of `now`; to be called once per second. The first sample only sets the
     /// marks from which the next one measures.
     pub fn sample(&mut self, sample: &Sample, workers: usize, now: Instant) {
@@ -222,6 +238,15 @@ impl History {
             pool.sample(sample, now, elapsed);
         }
     }
+}
+
+/// What was not there before begins as [`Default`].
+fn rearrange<T: Clone + Default>(list: &mut Vec<T>, moves: &[Option<usize>]) {
+    let moved = |from: &Option<usize>| from.and_then(|from| list.get(from).cloned());
+    *list = moves
+        .iter()
+        .map(|from| moved(from).unwrap_or_default())
+        .collect();
 }
 
 fn idle_percent(used: Duration, elapsed: Duration, workers: usize) -> u8 {

@@ -10,8 +10,7 @@ use crate::proxy::account::During;
 use crate::proxy::sight::Sight;
 
 /// One connection in one line.
-pub fn short(text: &mut String, sight: &Sight, config: &Config) {
-    let names = Names::of(sight, config);
+pub fn short(text: &mut String, sight: &Sight, _config: &Config) {
     let back = match sight.during {
         During::Admitting => 0,
         During::Choosing => 2,
@@ -27,9 +26,9 @@ pub fn short(text: &mut String, sight: &Sight, config: &Config) {
         sight.id.0,
         protocol(sight),
         sight.client,
-        names.listener,
-        names.pool,
-        names.server.unwrap_or("<none>"),
+        sight.listener,
+        sight.pool,
+        sight.server.as_deref().unwrap_or("<none>"),
         span(sight.age),
         sight.retries,
     );
@@ -37,14 +36,14 @@ pub fn short(text: &mut String, sight: &Sight, config: &Config) {
 
 /// One connection in detail.
 pub fn long(text: &mut String, sight: &Sight, config: &Config) {
-    let names = Names::of(sight, config);
-    let (listener, pool) = (
-        listener_iid(sight.listener),
-        pool_iid(config.listeners.len(), names.pool_index),
-    );
-    let server = match (names.server, names.server_id) {
-        (Some(name), id) => format!("{name} (id={id})"),
-        (None, _) => "<NONE> (id=-1)".to_owned(),
+    let Numbers {
+        listener,
+        pool,
+        server: id,
+    } = Numbers::of(sight, config);
+    let server = match &sight.server {
+        Some(name) => format!("{name} (id={id})"),
+        None => "<NONE> (id=-1)".to_owned(),
     };
     let _ = write!(
         text,
@@ -58,36 +57,34 @@ pub fn long(text: &mut String, sight: &Sight, config: &Config) {
         sight.during.name(),
         span(sight.age),
         span(sight.silence),
-        names.listener,
-        names.pool,
+        sight.listener,
+        sight.pool,
         sight.to_server,
         sight.to_client,
     );
 }
 
-struct Names<'a> {
-    listener: &'a str,
-    pool: &'a str,
-    pool_index: usize,
-    server: Option<&'a str>,
-    /// From 1.
-    server_id: usize,
+/// The numbers that go with the names; 0 for what the configuration in force has not.
+struct Numbers {
+    listener: usize,
+    pool: usize,
+    server: usize,
 }
 
-impl<'a> Names<'a> {
-    fn of(sight: &Sight, config: &'a Config) -> Self {
-        let listener = &config.listeners[sight.listener];
-        let pool = &config.pools[listener.pool];
-        let before = config.pools[..listener.pool].iter();
-        let first: usize = before.map(|pool| pool.servers.len()).sum();
-        let position = sight.server.and_then(|id| id.checked_sub(first));
-        let server = position.and_then(|position| pool.servers.get(position));
+impl Numbers {
+    fn of(sight: &Sight, config: &Config) -> Self {
+        let mut listeners = config.listeners.iter();
+        let listener = listeners.position(|one| one.name == *sight.listener);
+        let mut pools = config.pools.iter();
+        let pool = pools.position(|one| one.name == *sight.pool);
+        let server = pool.zip(sight.server.as_ref()).and_then(|(pool, name)| {
+            let mut servers = config.pools[pool].servers.iter();
+            servers.position(|one| one.name == **name)
+        });
         Self {
-            listener: &listener.name,
-            pool: &pool.name,
-            pool_index: listener.pool,
-            server: server.map(|server| server.name.as_str()),
-            server_id: position.map_or(0, |position| position + 1),
+            listener: listener.map_or(0, listener_iid),
+            pool: pool.map_or(0, |pool| pool_iid(config.listeners.len(), pool)),
+            server: server.map_or(0, |server| server + 1),
         }
     }
 }

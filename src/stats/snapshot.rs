@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub workers: usize,
     /// It does not accept any more.
     pub stopping: bool,
+    /// The configuration in force.
+    pub configuration: ConfigurationSnapshot,
     /// Open connections.
     pub connections: Level,
     /// What the limit of `connections` was at the start; it can be set lower.
@@ -59,6 +61,21 @@ pub struct Snapshot {
     pub virtual_routers: Vec<VirtualRouterSnapshot>,
     /// Every documented ending with its count, in the order of their numbers.
     pub endings: Vec<EndingCount>,
+}
+
+/// How old the configuration in force is, and whether the file is still it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationSnapshot {
+    /// Seconds since the epoch at which it was read.
+    pub read_at: u64,
+    /// Milliseconds since then.
+    pub age_ms: u64,
+    /// Reloads that were applied.
+    pub reloads: u64,
+    /// Reloads that were refused.
+    pub reloads_refused: u64,
+    /// Why the last reload was refused; `None` when it was applied.
+    pub error: Option<String>,
 }
 
 /// HAProxy's number of a listener: its own proxies start at 2, and 1 is its global one.

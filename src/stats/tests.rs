@@ -4,7 +4,7 @@ use super::csv::{self, COLUMNS, Filter};
 use super::example::{assert_expected, snapshot};
 use super::form::Style;
 use super::snapshot::Identity;
-use super::{Sliding, WorkerCounters, info, servers_state};
+use super::{Sliding, info, servers_state};
 use crate::pool::server::State;
 
 fn field<'a>(row: &'a str, column: &str) -> &'a str {
@@ -253,12 +253,4 @@ fn a_sliding_average_is_right_from_the_first_sample_and_forgets_slowly() {
         average.add(10);
     }
     assert_eq!((average.average(), average.max()), (10, 60));
-}
-
-#[test]
-fn worker_counters_have_one_entry_per_thing() {
-    let counters = WorkerCounters::new(2, 5, 3);
-    assert_eq!(counters.listeners.len(), 2);
-    assert_eq!(counters.servers.len(), 5);
-    assert_eq!((counters.pools.len(), counters.latencies.len()), (3, 3));
 }

@@ -13,6 +13,7 @@ mod logs;
 mod ports;
 #[path = "../support/daemon.rs"]
 mod process;
+mod reload;
 mod signals;
 #[path = "../support/skip.rs"]
 mod skip;

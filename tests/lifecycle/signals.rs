@@ -9,11 +9,16 @@ use crate::fake::{Fake, Mood};
 use crate::warren::{SOON, Setup, unchecked};
 
 #[tokio::test]
-async fn hup_says_that_reload_is_not_supported() {
+async fn hup_reads_the_configuration_again() {
     let server = Fake::new(Mood::Good).await;
     let mut warren = Setup::new("", &unchecked(server.address)).start().await;
+    let another = unchecked(server.address).replace("one = ", "another = ");
+    warren.setup.write("", &another);
     warren.daemon.signal(Signal::SIGHUP);
-    warren.logs("reload is not supported").await;
+    warren
+        .logs("the configuration was reloaded changes=2")
+        .await;
+    warren.shows("another", "status", "no check").await;
     warren.client().await.echo().await.unwrap();
     warren.stop(SOON).await;
 }

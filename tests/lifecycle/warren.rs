@@ -79,7 +79,7 @@ impl Setup {
         self
     }
 
-    fn write(&self, global: &str, pool: &str) {
+    pub(crate) fn write(&self, global: &str, pool: &str) {
         let text = format!(
             "[global]\nworkers = 2\n{global}\n\
              [log]\nformat = \"text\"\n\

@@ -28,6 +28,7 @@ mod heartbeat;
 mod lifetime;
 mod maintenance;
 mod publishing;
+mod reload;
 mod scenario;
 mod server_sent;
 mod storm;
@@ -109,6 +110,7 @@ fn main() -> ExitCode {
         whole!("cluster_hanging_node", failover::hanging_node),
         whole!("cluster_maintenance", maintenance::drain),
         whole!("cluster_storm_of_clients", storm::reconnect),
+        whole!("cluster_thousand_reloads", reload::thousand),
         whole!("check_amqp_in_the_log", checks::amqp_check_in_the_log),
         whole!(
             "check_amqp_of_a_hanging_broker",

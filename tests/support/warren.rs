@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::daemon::{Daemon, mortal};
 use crate::ports::free_port;
@@ -20,7 +21,15 @@ pub(crate) struct Warren {
     pub(crate) port: u16,
     socket: PathBuf,
     daemon: Daemon,
-    _home: TempDir,
+    home: TempDir,
+}
+
+/// What a daemon takes of the machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Footprint {
+    pub(crate) descriptors: usize,
+    /// Resident memory.
+    pub(crate) kib: usize,
 }
 
 /// One server as `show stat` reports it.
@@ -43,28 +52,53 @@ impl Warren {
         let home = tempfile::tempdir().expect("make a scratch folder");
         let port = free_port();
         let socket = home.path().join("admin.sock");
-        let text = format!(
-            "[global]\nworkers = 2\ndrain_timeout = \"{}s\"\n\n\
-             [log]\nformat = \"text\"\n\n\
-             [admin]\nsocket = \"{}\"\n\n\
-             [listen.amqp]\nbind = \"127.0.0.1:{port}\"\npool = \"rabbit\"\n\n{pool}\n",
-            DRAIN.as_secs(),
-            socket.display(),
-        );
-        let file = home.path().join("warren.toml");
-        std::fs::write(&file, text).expect("write the configuration");
+        let file = write(&home, port, pool);
         let mut command = mortal(env!("CARGO_BIN_EXE_warren"));
         command.args(["run", "-c"]).arg(&file);
         let mut warren = Self {
             port,
             socket,
             daemon: Daemon::start(command, &home.path().join("warren.log")),
-            _home: home,
+            home,
         };
         for name in up {
             warren.sees(name, "UP", Duration::from_secs(20)).await;
         }
         warren
+    }
+
+    /// Has the daemon go on with another `pool`.
+    ///
+    /// # Panics
+    ///
+    /// When it refuses.
+    pub(crate) async fn reload(&self, pool: &str) {
+        write(&self.home, self.port, pool);
+        let mut stream = tokio::net::UnixStream::connect(&self.socket)
+            .await
+            .expect("the socket");
+        stream.write_all(b"reload\n").await.expect("ask");
+        let mut answer = String::new();
+        let read =
+            tokio::time::timeout(Duration::from_secs(30), stream.read_to_string(&mut answer));
+        read.await.expect("an answer in time").expect("an answer");
+        assert!(answer.starts_with("Success=1\n"), "{answer}");
+    }
+
+    /// What it takes of the machine now.
+    pub(crate) fn footprint(&self) -> Footprint {
+        let info = self.ask("show info\n").expect("the admin socket answers");
+        let id = info.lines().find_map(|line| line.strip_prefix("Pid: "));
+        let process = PathBuf::from(format!("/proc/{}", id.expect("a process id")));
+        let status = std::fs::read_to_string(process.join("status")).expect("a running process");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|line| line.split_whitespace().next());
+        Footprint {
+            descriptors: std::fs::read_dir(process.join("fd"))
+                .expect("its descriptors")
+                .count(),
+            kib: kib.and_then(|kib| kib.parse().ok()).expect("a number"),
+        }
     }
 
     /// Waits until `server` has `status` and says how long that took.
@@ -132,6 +166,21 @@ impl Warren {
         stream.read_to_string(&mut answer)?;
         Ok(answer)
     }
+}
+
+/// Writes the configuration and says where it is.
+fn write(home: &TempDir, port: u16, pool: &str) -> PathBuf {
+    let text = format!(
+        "[global]\nworkers = 2\ndrain_timeout = \"{}s\"\n\n\
+         [log]\nformat = \"text\"\n\n\
+         [admin]\nsocket = \"{}\"\n\n\
+         [listen.amqp]\nbind = \"127.0.0.1:{port}\"\npool = \"rabbit\"\n\n{pool}\n",
+        DRAIN.as_secs(),
+        home.path().join("admin.sock").display(),
+    );
+    let file = home.path().join("warren.toml");
+    std::fs::write(&file, text).expect("write the configuration");
+    file
 }
 
 /// The servers of HAProxy's CSV, by the names in its first line.

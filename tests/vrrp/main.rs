@@ -20,6 +20,7 @@ mod owner;
 mod peer;
 mod reconfigure;
 mod relay;
+mod reload;
 mod strays;
 mod unicast;
 mod vip;
@@ -112,6 +113,8 @@ const WARREN: &[Test] = &[
     ),
     test!(NOTHING, reconfigure::an_address_moves_between_routers),
     test!(NOTHING, reconfigure::the_last_configuration_wins),
+    test!(NOTHING, reload::a_pair_is_reloaded),
+    test!(NOTHING, reload::the_first_virtual_router_comes_by_a_reload),
     test!(NOTHING, vip::an_address_has_a_lease),
     test!(NOTHING, vip::an_address_that_is_renewed_stays),
     test!(NOTHING, vip::releasing_takes_away_what_was_claimed),

@@ -65,6 +65,7 @@ impl Node {
 /// A running warren.
 pub(crate) struct Warren {
     pub(crate) process: Process,
+    pub(crate) file: PathBuf,
     pub(crate) socket: PathBuf,
 }
 
@@ -108,9 +109,10 @@ impl Warren {
         let text = format!("[admin]\nsocket = {socket:?}\n{proxy}\n{routers}");
         std::fs::write(&file, text).unwrap();
         let mut command = host.inside(env!("CARGO_BIN_EXE_warren"));
-        command.args(["run", "-c"]).arg(file);
+        command.args(["run", "-c"]).arg(&file);
         Self {
             process: host.start(command),
+            file,
             socket,
         }
     }

@@ -396,7 +396,7 @@ pub(crate) fn addresses_come_and_go_under_way() {
 /// Clients are reset while the address is there.
 pub(crate) fn an_address_goes_when_its_clients_are_reset() {
     let lab = Lab::new(1);
-    let worker = Arc::new(WorkerCounters::new(1, 1, 1));
+    let worker = Arc::new(WorkerCounters::default());
     let both = router("v", 5, &[VIP, "10.9.0.101"], "");
     let one = Elector::with_workers(lab.host(1), &both, vec![Arc::clone(&worker)]);
     one.until(&[("v", "master")]);

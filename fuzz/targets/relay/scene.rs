@@ -111,7 +111,7 @@ impl Scene {
             let any = SocketAddr::from(([127, 0, 0, 1], 0));
             let socket = listener::bind(any, 1).expect("a port").remove(0);
             addresses.push(socket.local_addr().expect("an address"));
-            sockets.push((index, socket));
+            sockets.push((registry.config().listeners[index].bind[0], socket));
         }
         // As the Rust runtime does for the daemon: here it is libFuzzer whose `main` it is.
         let mut signals = SigSet::empty();
@@ -126,7 +126,6 @@ impl Scene {
         let limits = CommonLimits::new(&registry);
         let shared = Shared {
             registry: Arc::clone(&registry),
-            monitors: Vec::new().into(),
             signal: receiver,
             inboxes: vec![Inbox::default()].into(),
         };
@@ -279,24 +278,10 @@ fn registry(servers: &[&TcpListener]) -> Registry {
     };
     let parsed = config::parse_within(&text, "fuzz", "/".as_ref(), surroundings);
     let config = Arc::new(parsed.expect("a good configuration").0);
-    let now = Instant::now();
-    let pools = config.pools.iter().enumerate();
-    Registry {
-        workers: vec![Arc::new(WorkerCounters::new(PAIRS, PAIRS, PAIRS))],
-        listeners: (0..PAIRS).map(|_| Gauge::default()).collect(),
-        connections: Gauge::limited(100),
+    let budget = Budget {
+        descriptors: 20_000,
         max_connections: 100,
         max_pipes: 2,
-        descriptors: 20_000,
-        started: now,
-        started_at: SystemTime::now(),
-        stopping: false.into(),
-        history: Default::default(),
-        virtual_routers: None,
-        logs_dropped: Arc::default(),
-        pools: pools
-            .map(|(id, pool)| Pool::new(pool.clone(), id, id, now))
-            .collect(),
-        config,
-    }
+    };
+    Registry::new(config, budget, Arc::default(), Instant::now())
 }

@@ -29,12 +29,18 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 33] = [
+const COMMANDS: [Command; 35] = [
     command(
         &["clear", "counters"],
         Level::Operator,
         "clear counters [all]",
         "clear max statistics counters (or all counters)",
+    ),
+    command(
+        &["diff"],
+        Level::Admin,
+        "diff",
+        "tell what a reload of the configuration would change",
     ),
     command(
         &["disable", "agent"],
@@ -95,6 +101,12 @@ const COMMANDS: [Command; 33] = [
         Level::Operator,
         "operator",
         "lower the level of this connection to operator",
+    ),
+    command(
+        &["reload"],
+        Level::Admin,
+        "reload",
+        "read the configuration file again and apply it",
     ),
     command(
         &["set", "maxconn", "frontend"],

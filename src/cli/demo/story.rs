@@ -106,7 +106,7 @@ impl Story {
         Self {
             brokers,
             address,
-            pool: Arc::clone(&running.registry.pools[0]),
+            pool: Arc::clone(&running.registry.scene().pools[0]),
             load: Load::start(address, QUIET),
             screen,
             deadline: started + LIMIT,

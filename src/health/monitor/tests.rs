@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Monitors, start};
+use super::{Monitors, OnChange};
 use crate::config::{self, CheckKind, Host};
 use crate::health::verdict::{CheckCode, CheckResult};
 use crate::pool::Pool;
@@ -31,25 +31,26 @@ const BLOCKED: &[u8] = b"\x01\0\0\0\0\0\x0F\0\x0A\0\x3C\x0Alow memory\xCE";
 struct Watched {
     pool: Arc<Pool>,
     changes: Rc<RefCell<Vec<StateChange>>>,
-    monitors: Monitors,
+    _monitors: Monitors,
 }
 
 impl Watched {
     async fn over(config: config::Pool) -> Self {
         let changes = Rc::new(RefCell::new(Vec::new()));
         let told = Rc::clone(&changes);
-        let on_change = Rc::new(move |_: &Pool, change: &StateChange| {
+        let on_change: OnChange = Rc::new(move |_: &Pool, change: &StateChange| {
             told.borrow_mut().push(change.clone());
         });
         let pool = Pool::new(config, 0, 0, std::time::Instant::now());
-        let starting = start(Arc::clone(&pool), on_change);
-        let monitors = timeout(Duration::from_secs(5), starting)
+        let mut monitors = Monitors::default();
+        let starting = monitors.follow(&[Arc::clone(&pool)], &on_change);
+        timeout(Duration::from_secs(5), starting)
             .await
             .expect("started");
         Self {
             pool,
             changes,
-            monitors,
+            _monitors: monitors,
         }
     }
 
@@ -370,7 +371,7 @@ async fn suspicion_brings_the_next_check_forward() {
         serving.abort();
         let _ = serving.await;
         let noticed = Instant::now();
-        watched.monitors.suspect(0);
+        watched.pool.setup().servers[0].suspect();
         assert_eq!(watched.becomes(State::Down).await, "connection refused");
         let took = noticed.elapsed().as_millis();
         assert!(took < 1000, "{took} ms");

@@ -161,30 +161,49 @@ impl Table {
 
     /// Whether a server is usable, from all that decides it. Returns whether that changed.
     pub(super) fn update_usable(&mut self, server: usize) -> bool {
-        let load = &mut self.loads[server];
-        let record = &self.records[server];
-        let usable = record.health == Health::Up
-            && record.admin == Admin::Ready
-            && load.full_share > 0
-            && self.targets[server].address.is_some();
-        if usable == load.usable {
+        let usable = self.is_usable(server);
+        if usable == self.loads[server].usable {
             return false;
         }
-        load.usable = usable;
-        let tier = &mut self.tiers[load.tier()];
         if usable {
-            tier.usable += 1;
-            tier.join(load);
-        } else {
-            tier.usable -= 1;
+            self.take_part(server, true);
+            return true;
         }
+        let load = &mut self.loads[server];
+        load.usable = false;
+        let tier = &mut self.tiers[load.tier()];
+        tier.usable -= 1;
         tier.list(server, load);
         true
     }
 
+    fn is_usable(&self, server: usize) -> bool {
+        let record = &self.records[server];
+        record.health == Health::Up
+            && record.admin == Admin::Ready
+            && self.loads[server].full_share > 0
+            && self.targets[server].address.is_some()
+    }
+
+    /// A server that did not count as usable counts as such if it is. One that does not join has
+    /// its turn already.
+    pub(super) fn take_part(&mut self, server: usize, joins: bool) {
+        if !self.is_usable(server) {
+            return;
+        }
+        let load = &mut self.loads[server];
+        load.usable = true;
+        let tier = &mut self.tiers[load.tier()];
+        tier.usable += 1;
+        if joins {
+            tier.join(load);
+        }
+        tier.list(server, load);
+    }
+
     /// Sets weight and limit to what they are after `elapsed` of a slow start: linear, as in
     /// HAProxy, from a hundredth of the weight and from one connection.
-    fn ramp(&mut self, server: usize, elapsed: Duration) {
+    pub(super) fn ramp(&mut self, server: usize, elapsed: Duration) {
         let part = |full: u32| -> u32 {
             if elapsed >= self.slow_start {
                 return full;

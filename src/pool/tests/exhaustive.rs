@@ -35,7 +35,7 @@ fn all_down(balance: Balance, backups: &[bool]) -> Arc<Pool> {
 
 fn check(pool: &Arc<Pool>, servers: &[(Situation, bool)]) {
     let now = Instant::now();
-    let balance = pool.config.balance;
+    let balance = pool.setup().config.balance;
     // Fill them one by one, while each is the only one that is up.
     let mut open = Vec::new();
     for (server, &(situation, _)) in servers.iter().enumerate() {

@@ -25,6 +25,7 @@ enum Operation {
     Report(usize, Health),
     Operator(usize, Admin),
     Resolve(bool),
+    Reload,
     Pass(u64),
 }
 
@@ -48,6 +49,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (server.clone(), health).prop_map(|(at, health)| Operation::Report(at, health)),
         2 => (server, admin).prop_map(|(server, admin)| Operation::Operator(server, admin)),
         1 => any::<bool>().prop_map(Operation::Resolve),
+        1 => Just(Operation::Reload),
         2 => (1_u64..4_000).prop_map(Operation::Pass),
     ]
 }
@@ -184,7 +186,7 @@ impl Model {
     fn choose(&mut self, client: u32, draw: u64, tried: Vec<usize>) {
         let with_room = self.with_room(&tried, &self.before);
         let waiting = self.waiters.iter().filter(|waiter| !waiter.bell.has_rung());
-        let is_full = waiting.count() >= self.pool.config.max_queue as usize;
+        let is_full = waiting.count() >= self.pool.setup().config.max_queue as usize;
         match choose_by(&self.pool, client, draw, &tried) {
             Choice::Leased(lease) => {
                 self.check_choice(lease.index(), &with_room);
@@ -218,7 +220,7 @@ impl Model {
             open => ((open + 1) << 20) / (u64::from(self.servers[server].settings.weight) * 16),
         };
         let is_starting = self.servers.iter().any(|server| server.starting.is_some());
-        match self.pool.config.balance {
+        match self.pool.setup().config.balance {
             Balance::First => assert_eq!(Some(&chosen), with_room.iter().min()),
             Balance::Leastconn if !is_starting => {
                 let least = with_room.iter().map(|&server| load(server)).min();
@@ -248,7 +250,7 @@ impl Model {
     }
 
     fn report(&mut self, at: usize, health: Health) {
-        let slow_start = self.pool.config.slow_start;
+        let slow_start = self.pool.setup().config.slow_start;
         let server = &mut self.servers[at];
         if (server.health, health) == (Health::Down, Health::Up) && !slow_start.is_zero() {
             server.starting = Some(self.now);
@@ -276,7 +278,7 @@ impl Model {
 
     /// What the limits are now, of all servers or of one.
     fn pass_time(&mut self, only: Option<usize>) {
-        let slow_start = self.pool.config.slow_start;
+        let slow_start = self.pool.setup().config.slow_start;
         for (at, server) in self.servers.iter_mut().enumerate() {
             if only.is_some_and(|only| only != at) {
                 continue;
@@ -321,6 +323,11 @@ impl Model {
                 self.pool.set_admin(server, admin, "by hand", self.now);
             }
             Operation::Resolve(answered) => self.resolve(answered),
+            // The same again: nothing may change, whatever state it is in.
+            Operation::Reload => {
+                let settings = self.pool.setup().config.clone();
+                self.pool.reconfigure(&settings, 0, self.now);
+            }
             Operation::Pass(milliseconds) => {
                 self.now += Duration::from_millis(milliseconds);
                 self.pass_time(None);

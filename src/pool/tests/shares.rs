@@ -5,7 +5,7 @@ use super::*;
 /// Counts which servers `connections` requests get; each lease is kept if `keep` says so.
 fn count(pool: &Arc<Pool>, connections: u32, keep: bool) -> Vec<u32> {
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
-    let mut counts = vec![0; pool.servers.len()];
+    let mut counts = vec![0; pool.setup().servers.len()];
     let mut open = Vec::new();
     for client in 0..connections {
         let lease = leased(choose_by(pool, client, numbers.next(), &[]));

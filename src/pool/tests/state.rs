@@ -13,8 +13,8 @@ fn servers_start_unknown_or_up_by_their_check() {
     let mut unchecked = settings(Balance::Leastconn, 2);
     unchecked.check.kind = CheckKind::None;
     unchecked.servers[1].address.host = Host::Name("rabbit.invalid".to_owned());
-    let pool = Pool::new(unchecked, 0, 7, now);
-    assert_eq!(pool.servers[1].id, 8);
+    let pool = Pool::new(unchecked, 7, 0, now);
+    assert_eq!(pool.id(), 7);
     let states: Vec<_> = pool
         .snapshot(now)
         .iter()
@@ -370,7 +370,7 @@ fn snapshots_count() {
 #[should_panic(expected = "given back twice")]
 fn a_slot_that_is_given_back_twice_is_noticed() {
     let pool = up(settings(Balance::Leastconn, 1));
-    pool.with(|table| table.release(0));
+    pool.with(|inside| inside.table.release(0));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Adding up.
 
 use super::*;
+use crate::stats::Budget;
 
 #[test]
 fn percentiles_come_from_all_workers() {
@@ -31,48 +32,40 @@ fn registry() -> Registry {
     let text = "listen.amqp = { bind = '127.0.0.1:1', pool = 'p' }\n\
                 [pool.p]\ncheck.type = 'none'\nservers.s = '127.0.0.1:3'";
     let (config, _) = config::parse(text, "test", std::path::Path::new(".")).unwrap();
-    let now = Instant::now();
-    Registry {
-        pools: vec![Pool::new(config.pools[0].clone(), 0, 0, now)],
-        config: config.into(),
-        workers: vec![WorkerCounters::new(1, 1, 1).into()],
-        listeners: Box::new([Gauge::default()]),
-        connections: Gauge::limited(10),
+    let budget = Budget {
+        descriptors: 0,
         max_connections: 10,
         max_pipes: 0,
-        descriptors: 0,
-        started: now,
-        started_at: std::time::SystemTime::now(),
-        stopping: false.into(),
-        logs_dropped: Default::default(),
-        history: Mutex::default(),
-        virtual_routers: None,
-    }
+    };
+    let mut config = config;
+    config.global.workers = 1;
+    Registry::new(config.into(), budget, Arc::default(), Instant::now())
 }
 
 #[test]
 fn counters_are_cleared_in_part_or_altogether_and_count_on() {
     let registry = registry();
+    let scene = registry.scene();
     let start = Instant::now();
     let count = |connections: u64| {
-        let worker = &registry.workers[0];
-        worker.listeners[0].sessions.add(connections);
-        worker.servers[0].bytes_in.add(10 * connections);
-        worker.pools[0].sessions.add(connections);
-        worker.endings[0].add(connections);
+        scene.listeners[0].counters.of(0).sessions.add(connections);
+        scene.servers[0]
+            .counters
+            .of(0)
+            .bytes_in
+            .add(10 * connections);
+        scene.pools[0].counters.of(0).sessions.add(connections);
+        registry.workers[0].endings[0].add(connections);
     };
     let second = Duration::from_secs(1);
     registry.sample(start);
     count(7);
-    for average in [
-        &registry.pools[0].averages,
-        &registry.pools[0].servers[0].averages,
-    ] {
+    for average in [&scene.pools[0].averages, &scene.servers[0].averages] {
         average.total.add(30);
     }
-    assert!(registry.listeners[0].up() && registry.listeners[0].up());
-    registry.listeners[0].mark();
-    registry.listeners[0].down();
+    assert!(scene.listeners[0].open.up() && scene.listeners[0].open.up());
+    scene.listeners[0].open.mark();
+    scene.listeners[0].open.down();
     registry.sample(start + second);
     let now = start + second;
     let look = || {
@@ -102,4 +95,52 @@ fn counters_are_cleared_in_part_or_altogether_and_count_on() {
     // The rate is that of what was counted, not of what is shown.
     registry.sample(start + 2 * second);
     assert_eq!(look(), ([2, 20, 2, 2, 0], [1, 2, 2, 0], Some(0)));
+}
+
+#[test]
+fn what_stays_keeps_its_history_wherever_it_is_in_the_file() {
+    let registry = registry();
+    let start = Instant::now();
+    registry.sample(start);
+    let scene = registry.scene();
+    scene.listeners[0].counters.of(0).sessions.add(5);
+    scene.servers[0].counters.of(0).sessions.add(5);
+    scene.pools[0].counters.of(0).sessions.add(5);
+    registry.clear(Clear::All);
+    scene.servers[0].counters.of(0).sessions.add(2);
+    registry.sample(start + Duration::from_secs(1));
+
+    // Something new before each.
+    let text = "listen.new = { bind = '127.0.0.1:2', pool = 'new' }\n\
+                listen.amqp = { bind = '127.0.0.1:1', pool = 'p' }\n\
+                [pool.new]\nservers.n = '127.0.0.1:4'\n\
+                [pool.p]\ncheck.type = 'none'\nservers.r = '127.0.0.1:5'\n\
+                servers.s = '127.0.0.1:3'";
+    let (config, _) = config::parse(text, "test", std::path::Path::new(".")).unwrap();
+    let config = Arc::new(config);
+    let old = &scene.pools[0];
+    old.reconfigure(&config.pools[1], 1, start);
+    let pools = vec![
+        Pool::new(config.pools[0].clone(), 0, 1, start),
+        Arc::clone(old),
+    ];
+    let new = Listener::new(&config.listeners[0], 1);
+    let listeners = vec![new, Arc::clone(&scene.listeners[0])];
+    registry.set_scene(Scene::new(config, listeners, pools));
+
+    let look = || registry.snapshot(start + Duration::from_secs(2));
+    let all = look();
+    assert_eq!(all.listeners[1].session_rate.max, 5);
+    assert_eq!(all.pools[1].session_rate.max, 5);
+    let [fresh, known] = &all.pools[1].servers[..] else {
+        panic!("two servers");
+    };
+    assert_eq!((known.name.as_str(), known.totals.sessions), ("s", 2));
+    assert_eq!((known.session_rate.max, fresh.session_rate.max), (7, 0));
+    assert_eq!(
+        fresh.totals.sessions + all.pools[0].servers[0].totals.sessions,
+        0
+    );
+    registry.sample(start + Duration::from_secs(3));
+    assert_eq!(look().pools[1].servers[1].session_rate.max, 7);
 }

@@ -1,0 +1,304 @@
+//! *pure* What another configuration changes, in words, and what of it takes a restart.
+
+use std::collections::HashMap;
+use std::fmt::{Debug, Display};
+
+use super::{CheckKind, Config, Listener, Pool, Server, VirtualRouter};
+
+/// What a reload would change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// What it changes, a line each.
+    pub changes: Vec<String>,
+    /// What takes effect at the next start only, a line each.
+    pub later: Vec<String>,
+}
+
+/// The settings of something, in the words of the file.
+type Settings = Vec<(&'static str, String)>;
+
+/// Gives `after` what only a start can change as it was in `before`, and says what that is.
+#[must_use]
+pub fn hold_back(before: &Config, after: &mut Config) -> Vec<String> {
+    let differences = differences(&fixed(before), &fixed(after));
+    after.global.workers = before.global.workers;
+    after.log.format = before.log.format;
+    after.log.level = before.log.level;
+    after.admin.socket.clone_from(&before.admin.socket);
+    after.admin.socket_mode = before.admin.socket_mode;
+    differences
+}
+
+/// What only a start can change.
+fn fixed(config: &Config) -> Settings {
+    let socket = config.admin.socket.as_ref();
+    let socket = socket.map_or_else(String::new, |path| path.display().to_string());
+    vec![
+        ("global.workers", config.global.workers.to_string()),
+        ("log.format", text(&config.log.format)),
+        ("log.level", text(&config.log.level)),
+        ("admin.socket", socket),
+        (
+            "admin.socket_mode",
+            format!("{:o}", config.admin.socket_mode),
+        ),
+    ]
+}
+
+/// What `after` changes of `before`. `open` knows how many connections a server has, by pool and
+/// name.
+#[must_use]
+pub fn changes(before: &Config, after: &Config, open: impl Fn(&str, &str) -> u32) -> Vec<String> {
+    let mut lines = differences(&process(before), &process(after));
+    let pool = |config: &Config, index: usize| config.pools[index].name.clone();
+    compare(
+        "listener",
+        (&before.listeners, &after.listeners),
+        |one| &one.name,
+        (&|one| listener(one, &pool(before, one.pool)), &|one| {
+            listener(one, &pool(after, one.pool))
+        }),
+        &mut lines,
+    );
+    let pools = (&before.pools[..], &after.pools[..]);
+    compare(
+        "pool",
+        pools,
+        |one| &one.name,
+        (&pool_settings, &pool_settings),
+        &mut lines,
+    );
+    for pool in &after.pools {
+        if let Some(known) = before.pools.iter().find(|known| known.name == pool.name) {
+            compare_servers(known, pool, &open, &mut lines);
+        }
+    }
+    for pool in &before.pools {
+        if !after.pools.iter().any(|one| one.name == pool.name) {
+            let servers = pool.servers.iter();
+            let open: u32 = servers.map(|server| open(&pool.name, &server.name)).sum();
+            lines.extend(stay(&format!("pool {}", pool.name), open));
+        }
+    }
+    compare(
+        "virtual router",
+        (&before.virtual_routers, &after.virtual_routers),
+        |one| &one.name,
+        (&|one| virtual_router(one, before), &|one| {
+            virtual_router(one, after)
+        }),
+        &mut lines,
+    );
+    lines
+}
+
+/// What belongs to the whole process.
+fn process(config: &Config) -> Settings {
+    vec![
+        (
+            "global.max_connections",
+            config.global.max_connections.to_string(),
+        ),
+        ("global.drain_timeout", text(&config.global.drain_timeout)),
+        ("log.connections", config.log.connections.to_string()),
+        ("admin.socket_level", text(&config.admin.socket_level)),
+        ("admin.identity", text(&config.admin.identity)),
+    ]
+}
+
+fn listener(listener: &Listener, pool: &str) -> Settings {
+    vec![
+        ("bind", list(&listener.bind)),
+        ("pool", pool.to_owned()),
+        ("max_connections", listener.max_connections.to_string()),
+        ("max_accept_rate", listener.max_accept_rate.to_string()),
+        ("allow", list(&listener.allow)),
+        ("deny", list(&listener.deny)),
+        ("proxy_protocol", listener.proxy_protocol.to_string()),
+        ("trusted", list(&listener.trusted)),
+    ]
+}
+
+fn pool_settings(pool: &Pool) -> Settings {
+    let check = &pool.check;
+    let (kind, question) = match &check.kind {
+        CheckKind::None => ("none", String::new()),
+        CheckKind::Tcp => ("tcp", String::new()),
+        CheckKind::Http { port, path, .. } => ("http", format!("{path} on port {port:?}")),
+        CheckKind::Amqp { vhost, .. } => ("amqp", format!("vhost {vhost}")),
+    };
+    vec![
+        ("balance", text(&pool.balance)),
+        ("retries", pool.retries.to_string()),
+        ("on_down", text(&pool.on_down)),
+        ("slow_start", text(&pool.slow_start)),
+        ("connect_timeout", text(&pool.connect_timeout)),
+        (
+            "idle_timeout",
+            pool.idle_timeout
+                .map_or_else(|| "off".to_owned(), |time| text(&time)),
+        ),
+        ("queue_timeout", text(&pool.queue_timeout)),
+        ("max_queue", pool.max_queue.to_string()),
+        ("check.type", kind.to_owned()),
+        ("check.question", question),
+        ("check.interval", text(&check.interval)),
+        ("check.timeout", text(&check.timeout)),
+        ("check.rise", check.rise.to_string()),
+        ("check.fall", check.fall.to_string()),
+    ]
+}
+
+fn server_settings(server: &Server) -> Settings {
+    vec![
+        ("address", server.address.to_string()),
+        ("weight", server.weight.to_string()),
+        ("max_connections", server.max_connections.to_string()),
+        ("backup", server.backup.to_string()),
+        ("send_proxy", text(&server.send_proxy)),
+    ]
+}
+
+fn virtual_router(router: &VirtualRouter, config: &Config) -> Settings {
+    let tracked = router.track_pools.iter();
+    let tracked = tracked.map(|one| format!("{}: {}", config.pools[one.pool].name, one.weight));
+    let interfaces = router.track_interfaces.iter();
+    let interfaces = interfaces.map(|one| match one.weight {
+        Some(weight) => format!("{}: {weight}", one.interface),
+        None => one.interface.clone(),
+    });
+    vec![
+        ("interface", router.interface.clone()),
+        ("router_id", router.router_id.to_string()),
+        ("priority", router.priority.to_string()),
+        ("addresses", list(&router.addresses)),
+        ("version", text(&router.version)),
+        ("advert_interval", text(&router.advert_interval.duration())),
+        ("preempt", router.preempt.to_string()),
+        ("preempt_delay", text(&router.preempt_delay)),
+        ("startup_delay", text(&router.startup_delay)),
+        ("peers", list(&router.peers)),
+        (
+            "source",
+            router
+                .source
+                .map_or_else(|| "auto".to_owned(), |ip| ip.to_string()),
+        ),
+        ("checksum", text(&router.checksum)),
+        ("group", router.group.clone().unwrap_or_default()),
+        (
+            "track_interfaces",
+            interfaces.collect::<Vec<_>>().join(", "),
+        ),
+        ("track_pools", tracked.collect::<Vec<_>>().join(", ")),
+    ]
+}
+
+/// Names are in the file's words: one word, in small letters.
+fn text(value: &impl Debug) -> String {
+    format!("{value:?}").to_lowercase()
+}
+
+fn list<T: Display>(values: &[T]) -> String {
+    let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+    values.join(", ")
+}
+
+/// How to read the settings of something, in the configuration before and in the one after.
+type Readers<'a, T> = (&'a dyn Fn(&T) -> Settings, &'a dyn Fn(&T) -> Settings);
+
+/// One line for each that is new, gone, or different.
+fn compare<T: PartialEq>(
+    what: &str,
+    (before, after): (&[T], &[T]),
+    name: impl Fn(&T) -> &String,
+    (read_before, read_after): Readers<'_, T>,
+    lines: &mut Vec<String>,
+) {
+    let mut known: HashMap<_, _> = before.iter().map(|one| (name(one), one)).collect();
+    for one in after {
+        let Some(known) = known.remove(name(one)) else {
+            lines.push(format!("{what} {}: new", name(one)));
+            continue;
+        };
+        let settings = differences(&read_before(known), &read_after(one));
+        if !settings.is_empty() {
+            lines.push(format!("{what} {}: {}", name(one), settings.join("; ")));
+        }
+    }
+    let gone = before.iter().filter(|one| known.contains_key(name(one)));
+    lines.extend(gone.map(|one| format!("{what} {}: removed", name(one))));
+}
+
+fn compare_servers(
+    before: &Pool,
+    after: &Pool,
+    open: &impl Fn(&str, &str) -> u32,
+    lines: &mut Vec<String>,
+) {
+    if credentials(&before.check.kind) != credentials(&after.check.kind) {
+        lines.push(format!(
+            "pool {}: check.username or check.password changed",
+            after.name
+        ));
+    }
+    let mut known: HashMap<_, _> = before.servers.iter().map(|one| (&one.name, one)).collect();
+    for server in &after.servers {
+        let label = format!("server {}/{}", after.name, server.name);
+        let Some(known) = known.remove(&server.name) else {
+            lines.push(format!("{label}: new, {}", server.address));
+            continue;
+        };
+        let settings = differences(&server_settings(known), &server_settings(server));
+        if !settings.is_empty() {
+            lines.push(format!("{label}: {}", settings.join("; ")));
+        }
+        if known.address != server.address {
+            let open = open(&before.name, &known.name);
+            lines.extend(stay(&format!("{label} at {}", known.address), open));
+        }
+    }
+    let gone = before
+        .servers
+        .iter()
+        .filter(|one| known.contains_key(&one.name));
+    for server in gone {
+        let label = format!("server {}/{}", before.name, server.name);
+        lines.push(format!("{label}: removed"));
+        lines.extend(stay(&label, open(&before.name, &server.name)));
+    }
+}
+
+fn credentials(kind: &CheckKind) -> Option<&super::Credentials> {
+    match kind {
+        CheckKind::Amqp { credentials, .. } => Some(credentials),
+        CheckKind::Http { credentials, .. } => credentials.as_ref(),
+        CheckKind::None | CheckKind::Tcp => None,
+    }
+}
+
+/// What becomes of the connections to something that is removed.
+fn stay(label: &str, open: u32) -> Option<String> {
+    match open {
+        0 => None,
+        1 => Some(format!("{label}: its 1 connection stays until it ends")),
+        _ => Some(format!(
+            "{label}: its {open} connections stay until they end"
+        )),
+    }
+}
+
+fn differences(before: &Settings, after: &Settings) -> Vec<String> {
+    let both = before.iter().zip(after);
+    let changed = both.filter(|(before, after)| before != after);
+    changed
+        .map(|((name, before), (_, after))| format!("{name} {} -> {}", shown(before), shown(after)))
+        .collect()
+}
+
+fn shown(value: &str) -> &str {
+    if value.is_empty() { "none" } else { value }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! One line per change, and none for what stays.
+
+use std::path::Path;
+
+use super::*;
+use crate::config::limits::Surroundings;
+use crate::config::parse_within;
+
+fn config(text: &str) -> Config {
+    let surroundings = Surroundings {
+        descriptors: 20_000,
+        cpus: 2,
+        is_daemon: false,
+        interfaces: None,
+    };
+    let parsed = parse_within(text, "test", Path::new("."), surroundings);
+    parsed.unwrap_or_else(|problems| panic!("{problems}")).0
+}
+
+const BASE: &str = r#"
+[listen.amqp]
+bind = "0.0.0.0:5672"
+pool = "rabbit"
+[pool.rabbit.servers]
+one = "192.0.2.1:5672"
+two = "192.0.2.2:5672"
+[vrrp.vip]
+interface = "eth0"
+router_id = 51
+priority = 150
+addresses = ["192.0.2.100/24"]
+track_pools = { rabbit = 50 }
+"#;
+
+/// What `after` changes of [`BASE`] when every server has three connections.
+fn changed(after: &str) -> Vec<String> {
+    changes(&config(BASE), &config(after), |_, _| 3)
+}
+
+#[test]
+fn the_same_changes_nothing() {
+    assert_eq!(changed(BASE), Vec::<String>::new());
+    // A pool in front moves indices, not what they mean.
+    let moved = BASE.replace(
+        "[pool.rabbit",
+        "[pool.aaa.servers]\nx = \"192.0.2.9:1\"\n[pool.rabbit",
+    );
+    let moved = moved.replace(
+        "[vrrp",
+        "[listen.aaa]\nbind = \"0.0.0.0:1\"\npool = \"aaa\"\n[vrrp",
+    );
+    assert_eq!(changed(&moved), ["listener aaa: new", "pool aaa: new"]);
+}
+
+#[test]
+fn each_setting_is_named_with_what_it_was_and_is() {
+    let cases = [
+        (
+            "[listen.amqp]",
+            "[listen.amqp]\nmax_connections = 9",
+            "listener amqp: max_connections 0 -> 9",
+        ),
+        (
+            "0.0.0.0:5672\"",
+            "0.0.0.0:5673\"",
+            "listener amqp: bind 0.0.0.0:5672 -> 0.0.0.0:5673",
+        ),
+        (
+            "[listen.amqp]",
+            "[listen.amqp]\nallow = [\"10.0.0.0/8\"]",
+            "listener amqp: allow none -> 10.0.0.0/8",
+        ),
+        (
+            "[pool.rabbit.servers]",
+            "[pool.rabbit]\nbalance = \"source\"\nidle_timeout = \"1h\"\n\
+          [pool.rabbit.servers]",
+            "pool rabbit: balance leastconn -> source; idle_timeout off -> 3600s",
+        ),
+        (
+            "[pool.rabbit.servers]",
+            "[pool.rabbit.check]\ninterval = \"5s\"\n[pool.rabbit.servers]",
+            "pool rabbit: check.interval 2s -> 5s",
+        ),
+        (
+            "\"192.0.2.1:5672\"",
+            "{ address = \"192.0.2.1:5672\", weight = 7, backup = true }",
+            "server rabbit/one: weight 100 -> 7; backup false -> true",
+        ),
+        (
+            "priority = 150",
+            "priority = 90",
+            "virtual router vip: priority 150 -> 90",
+        ),
+        (
+            "rabbit = 50",
+            "rabbit = 60",
+            "virtual router vip: track_pools rabbit: 50 -> rabbit: 60",
+        ),
+        (
+            "[listen.amqp]",
+            "[log]\nconnections = false\n[listen.amqp]",
+            "log.connections true -> false",
+        ),
+    ];
+    for (from, to, line) in cases {
+        assert_eq!(changed(&BASE.replacen(from, to, 1)), [line]);
+    }
+}
+
+#[test]
+fn connections_that_stay_are_counted() {
+    let without = BASE.replace("two = \"192.0.2.2:5672\"\n", "");
+    assert_eq!(
+        changed(&without),
+        [
+            "server rabbit/two: removed",
+            "server rabbit/two: its 3 connections stay until they end"
+        ]
+    );
+    let moved = BASE.replace("192.0.2.1:5672", "192.0.2.7:5672");
+    assert_eq!(
+        changed(&moved),
+        [
+            "server rabbit/one: address 192.0.2.1:5672 -> 192.0.2.7:5672",
+            "server rabbit/one at 192.0.2.1:5672: its 3 connections stay until they end"
+        ]
+    );
+    let renamed = BASE.replace("rabbit", "hare");
+    assert_eq!(
+        changed(&renamed),
+        [
+            "listener amqp: pool rabbit -> hare",
+            "pool hare: new",
+            "pool rabbit: removed",
+            "pool rabbit: its 6 connections stay until they end",
+            "virtual router vip: track_pools rabbit: 50 -> hare: 50"
+        ]
+    );
+}
+
+#[test]
+fn a_password_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    let text = BASE.replace(
+        "[pool.rabbit.servers]",
+        &format!(
+            "[pool.rabbit.check]\ntype = \"amqp\"\npassword_file = \"{}\"\n[pool.rabbit.servers]",
+            file.display()
+        ),
+    );
+    let read = |password: &str| {
+        std::fs::write(&file, password).unwrap();
+        config(&text)
+    };
+    let lines = changes(&read("old"), &read("new"), |_, _| 0);
+    assert_eq!(
+        lines,
+        ["pool rabbit: check.username or check.password changed"]
+    );
+}
+
+#[test]
+fn what_takes_a_restart_stays_as_it_is() {
+    let before = config(BASE);
+    let text = BASE.replace(
+        "[listen.amqp]",
+        "[global]\nworkers = 7\ndrain_timeout = \"1s\"\n[admin]\nsocket = \"\"\n[listen.amqp]",
+    );
+    let mut after = config(&text);
+    assert_eq!(
+        hold_back(&before, &mut after),
+        [
+            "global.workers 2 -> 7".to_owned(),
+            "admin.socket /run/warren/admin.sock -> none".to_owned()
+        ]
+    );
+    assert_eq!(after.global.workers, 2);
+    assert_eq!(after.admin, before.admin);
+    let lines = changes(&before, &after, |_, _| 0);
+    assert_eq!(lines, ["global.drain_timeout 30s -> 1s"]);
+}

@@ -1,0 +1,351 @@
+//! Another configuration for the running process.
+//!
+//! Everything that can fail comes first: the file is read and checked, descriptors are budgeted,
+//! new addresses bound, new capabilities tried. Then, in an order in which no client finds a
+//! listener without a server: pools and limits change, new servers are checked once, the workers
+//! take the new listeners, servers that were removed get no more connections, and the virtual
+//! routers follow. Whatever stays the same is not touched.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::mpsc;
+
+use super::election::Election;
+use super::{StartError, budget};
+use crate::admin::Events;
+use crate::admin::reload::{Outcome, Wish};
+pub(super) use crate::admin::reload::{REQUESTS, Request};
+use crate::config::diff::{self, Plan};
+use crate::config::error::Problems;
+use crate::config::{self, Config};
+use crate::exit;
+use crate::health::monitor::{Monitors, OnChange};
+use crate::lifecycle::Notifier;
+use crate::pool::Pool;
+use crate::proxy::inquiry::{Inbox, Question};
+use crate::proxy::listener;
+use crate::proxy::worker::{CommonLimits, Sockets};
+use crate::stats::{Listener, Registry, Scene};
+
+/// Changes of one reload that the log and the events name: a file with thousands of servers must
+/// not drive everything else out of them.
+const MOST_LINES: usize = 32;
+
+/// What a reload acts on.
+pub(super) struct Reloader {
+    /// `None`: the configuration came from no file.
+    pub(super) file: Option<PathBuf>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) election: Rc<Election>,
+    pub(super) monitors: Rc<RefCell<Monitors>>,
+    pub(super) on_change: OnChange,
+    pub(super) events: Rc<Events>,
+    pub(super) limits: CommonLimits,
+    /// By worker.
+    pub(super) inboxes: Arc<[Inbox]>,
+    pub(super) notifier: Rc<Notifier>,
+}
+
+/// Why nothing was changed.
+enum Refusal {
+    /// The file.
+    Problems(Box<Problems>),
+    /// Something that the file asks for cannot be had.
+    Start(StartError),
+    /// It cannot be now.
+    Unable(&'static str),
+}
+
+/// A configuration that can be applied, with what was prepared for it.
+struct Next {
+    config: Config,
+    plan: Plan,
+    warnings: Problems,
+}
+
+impl Reloader {
+    /// Serves requests, one after the other.
+    pub(super) async fn run(self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(Request { wish, reply }) = requests.recv().await {
+            let outcome = match wish {
+                Wish::Apply => self.reload().await,
+                Wish::Show => self.show().await,
+            };
+            // Whoever asked may have gone.
+            let _ = reply.map(|reply| reply.send(outcome).is_ok());
+        }
+    }
+
+    /// What a reload would change.
+    async fn show(&self) -> Outcome {
+        match self.read().await {
+            Ok(next) => Outcome {
+                code: exit::GOOD,
+                text: describe(&next),
+            },
+            Err(refusal) => refusal.outcome(),
+        }
+    }
+
+    async fn reload(&self) -> Outcome {
+        self.notifier.reloading();
+        let result = self.read_and_apply().await;
+        let outcome = match &result {
+            Ok(next) => Outcome {
+                code: exit::GOOD,
+                text: describe(next),
+            },
+            Err(refusal) => refusal.outcome(),
+        };
+        self.note(&result, &outcome);
+        self.notifier.reloaded();
+        outcome
+    }
+
+    /// The log, the events, and what the metrics show.
+    fn note(&self, result: &Result<Next, Refusal>, outcome: &Outcome) {
+        let mut reloads = self.registry.reloads();
+        match result {
+            Ok(next) => {
+                reloads.succeeded(SystemTime::now());
+                for warning in next.warnings.iter() {
+                    tracing::warn!(code = warning.code, "configuration: {}", warning.what);
+                }
+                for change in next.plan.changes.iter().take(MOST_LINES) {
+                    tracing::info!("reload: {change}");
+                    self.events.note(&format!("reload: {change}"));
+                }
+                let more = next.plan.changes.len().saturating_sub(MOST_LINES);
+                if more > 0 {
+                    tracing::info!("reload: and {more} more changes");
+                    self.events
+                        .note(&format!("reload: and {more} more changes"));
+                }
+                for change in &next.plan.later {
+                    tracing::warn!("reload: {change}: takes effect at the next start");
+                }
+                let changes = next.plan.changes.len();
+                tracing::info!(changes, "the configuration was reloaded");
+            }
+            Err(refusal) => {
+                reloads.failed(refusal.in_a_line());
+                let lines = outcome.text.lines().filter(|line| !line.trim().is_empty());
+                for line in lines.take(MOST_LINES) {
+                    tracing::error!("reload: {line}");
+                }
+                tracing::error!("the configuration was not reloaded: the one before stays");
+                self.events
+                    .note("reload: refused, the configuration before stays");
+            }
+        }
+    }
+
+    async fn read_and_apply(&self) -> Result<Next, Refusal> {
+        if self.registry.stopping.load(Ordering::Relaxed) {
+            return Err(Refusal::Unable("the daemon is stopping"));
+        }
+        let next = self.read().await?;
+        let sockets = self.prepare(&next.config)?;
+        self.apply(Arc::new(next.config.clone()), sockets).await;
+        Ok(next)
+    }
+
+    /// Reads and checks the file, without holding up this thread.
+    async fn read(&self) -> Result<Next, Refusal> {
+        let file = self.file.clone();
+        let file = file.ok_or(Refusal::Unable("the configuration came from no file"))?;
+        let loading = tokio::task::spawn_blocking(move || config::load(&file, true));
+        let loaded = loading
+            .await
+            .map_err(|_| Refusal::Unable("the file could not be read"))?;
+        let (mut config, warnings) =
+            loaded.map_err(|problems| Refusal::Problems(Box::new(problems)))?;
+        let scene = self.registry.scene();
+        let later = diff::hold_back(&scene.config, &mut config);
+        let open: HashMap<(String, String), u32> = self.open(&scene);
+        let open = |pool: &str, server: &str| {
+            let key = (pool.to_owned(), server.to_owned());
+            open.get(&key).copied().unwrap_or(0)
+        };
+        let changes = diff::changes(&scene.config, &config, open);
+        Ok(Next {
+            config,
+            plan: Plan { changes, later },
+            warnings,
+        })
+    }
+
+    /// Open connections by pool and server.
+    fn open(&self, scene: &Scene) -> HashMap<(String, String), u32> {
+        let now = Instant::now();
+        let mut open = HashMap::new();
+        for pool in &scene.pools {
+            for (server, state) in pool.setup().servers.iter().zip(pool.snapshot(now)) {
+                open.insert((pool.name.to_string(), server.name.to_string()), state.open);
+            }
+        }
+        open
+    }
+
+    /// Everything that can fail. Returns the new sockets, by worker.
+    fn prepare(&self, config: &Config) -> Result<Vec<Sockets>, Refusal> {
+        budget(config).map_err(Refusal::Start)?;
+        let before = self.registry.config();
+        let workers = self.inboxes.len();
+        let mut sockets: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
+        let ours: Vec<SocketAddr> = before
+            .listeners
+            .iter()
+            .flat_map(|one| one.bind.clone())
+            .collect();
+        for listen in &config.listeners {
+            for &address in listen.bind.iter().filter(|address| !ours.contains(address)) {
+                let beside = ours.iter().any(|our| our.port() == address.port());
+                let bound = listener::bind(address, workers, !beside);
+                let bound = bound.map_err(|source| {
+                    Refusal::Start(StartError::Bind {
+                        name: listen.name.clone(),
+                        address,
+                        source,
+                    })
+                })?;
+                for (worker, socket) in sockets.iter_mut().zip(bound) {
+                    worker.push((address, socket));
+                }
+            }
+        }
+        if !config.virtual_routers.is_empty() {
+            self.election
+                .start(&self.registry)
+                .map_err(Refusal::Start)?;
+        }
+        Ok(sockets)
+    }
+
+    async fn apply(&self, config: Arc<Config>, sockets: Vec<Sockets>) {
+        let before = self.registry.scene();
+        let scene = self.change_scene(&before, config);
+        self.change_limits(&before.config, &scene.config);
+        let checked = self
+            .monitors
+            .borrow_mut()
+            .follow(&scene.pools, &self.on_change);
+        checked.await;
+        for (inbox, sockets) in self.inboxes.iter().zip(sockets) {
+            // A worker that has ended has nothing to do any more.
+            let _ = inbox
+                .ask(Question::Rearrange(Arc::clone(&scene), sockets))
+                .await;
+        }
+        let now = Instant::now();
+        scene.pools.iter().for_each(|pool| pool.retire(now));
+        self.election.reconfigure(&scene).await;
+    }
+
+    /// Puts the new configuration in force, in one moment: what has its name goes on.
+    fn change_scene(&self, before: &Scene, config: Arc<Config>) -> Arc<Scene> {
+        let now = Instant::now();
+        let workers = self.inboxes.len();
+        let known: HashMap<_, _> = before
+            .pools
+            .iter()
+            .map(|pool| (&*pool.name, pool))
+            .collect();
+        let pools = config.pools.iter().enumerate().map(|(id, pool)| {
+            let Some(known) = known.get(pool.name.as_str()) else {
+                return Pool::new(pool.clone(), id, workers, now);
+            };
+            known.reconfigure(pool, id, now);
+            Arc::clone(known)
+        });
+        let pools = pools.collect();
+        let known: HashMap<_, _> = before
+            .listeners
+            .iter()
+            .map(|one| (&*one.name, one))
+            .collect();
+        let listeners = config.listeners.iter().map(|listener| {
+            let known = known.get(listener.name.as_str());
+            known.map_or_else(
+                || Listener::new(listener, workers),
+                |known| Arc::clone(known),
+            )
+        });
+        let listeners = listeners.collect();
+        self.registry
+            .set_scene(Scene::new(config, listeners, pools));
+        self.registry.scene()
+    }
+
+    /// Limits that the file has changed; others stay as an operator has set them.
+    fn change_limits(&self, before: &Config, after: &Config) {
+        let scene = self.registry.scene();
+        for (listener, config) in scene.listeners.iter().zip(&after.listeners) {
+            let before = before.listeners.iter().find(|one| one.name == config.name);
+            if before.is_some_and(|one| one.max_connections != config.max_connections) {
+                listener.open.set_limit(config.max_connections);
+            }
+            listener.rate.set(config.max_accept_rate);
+        }
+        // It was good a moment ago.
+        if let Ok((_, most)) = budget(after) {
+            let known = self.registry.max_connections.swap(most, Ordering::Relaxed);
+            if self.registry.connections.limit() == known
+                || before.global.max_connections != after.global.max_connections
+            {
+                self.registry.connections.set_limit(most);
+            }
+        }
+        self.limits.reconsider();
+    }
+}
+
+/// What was changed, or would be, a line each.
+fn describe(next: &Next) -> String {
+    let Plan { changes, later } = &next.plan;
+    let mut text: String = changes.iter().map(|line| format!("{line}\n")).collect();
+    for line in later {
+        text.push_str(&format!("{line}: takes effect at the next start\n"));
+    }
+    if text.is_empty() {
+        text.push_str("nothing changes\n");
+    }
+    let warnings = next.warnings.to_string();
+    if !warnings.is_empty() {
+        text.push_str(&warnings);
+        text.push('\n');
+    }
+    text
+}
+
+impl Refusal {
+    fn outcome(&self) -> Outcome {
+        let (code, text) = match self {
+            Self::Problems(problems) => (exit::CONFIG, problems.to_string()),
+            Self::Start(error) => (error.exit_code(), error.in_words()),
+            Self::Unable(why) => (exit::FAILED, (*why).to_owned()),
+        };
+        Outcome { code, text }
+    }
+
+    /// For the metrics and the status.
+    fn in_a_line(&self) -> String {
+        match self {
+            Self::Problems(problems) => {
+                let mut errors = problems.iter().filter(|problem| problem.is_error());
+                errors
+                    .next()
+                    .map_or_else(String::new, |first| first.what.clone())
+            }
+            Self::Start(error) => error.in_words(),
+            Self::Unable(why) => (*why).to_owned(),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Another configuration for a pool that is in use.
+
+use super::*;
+
+fn at(pool: &Pool, name: &str) -> usize {
+    let setup = pool.setup();
+    let mut servers = setup.servers.iter();
+    servers.position(|server| *server.name == *name).unwrap()
+}
+
+/// By name: what statistics say of a server.
+fn shown(pool: &Pool, name: &str) -> ServerSnapshot {
+    pool.snapshot(Instant::now()).remove(at(pool, name))
+}
+
+fn reconfigure(pool: &Pool, settings: &config::Pool) {
+    pool.reconfigure(settings, 0, Instant::now());
+}
+
+#[test]
+fn what_stays_keeps_its_connections_and_what_an_operator_has_set() {
+    for balance in ALGORITHMS {
+        let mut settings = settings(balance, 3);
+        let pool = up(settings.clone());
+        let leases: Vec<_> = (0..6)
+            .map(|client| leased(choose_by(&pool, client, u64::from(client) << 60, &[])))
+            .collect();
+        let names: Vec<_> = leases
+            .iter()
+            .map(|lease| lease.seat.server().name.clone())
+            .collect();
+        pool.set_weight(1, 7, Instant::now());
+        pool.set_admin(2, Admin::Drain, "test", Instant::now());
+        // In another order, with one more in front.
+        settings.servers.reverse();
+        let mut new = settings.servers[0].clone();
+        "new".clone_into(&mut new.name);
+        new.address.port += 100;
+        settings.servers.insert(0, new);
+        reconfigure(&pool, &settings);
+        for name in &settings.servers[1..] {
+            let open = names.iter().filter(|one| ***one == *name.name).count();
+            assert_eq!(shown(&pool, &name.name).open as usize, open, "{balance:?}");
+            assert_eq!(shown(&pool, &name.name).health, Health::Up);
+        }
+        assert_eq!(shown(&pool, &settings.servers[2].name).weight, 7);
+        assert_eq!(shown(&pool, &settings.servers[1].name).admin, Admin::Drain);
+        assert_eq!(shown(&pool, "new").health, Health::Unknown);
+        assert_eq!(pool.usable(), (2, 0));
+        drop(leases);
+        assert!(
+            pool.snapshot(Instant::now())
+                .iter()
+                .all(|server| server.open == 0)
+        );
+    }
+}
+
+#[test]
+fn what_the_file_says_anew_counts() {
+    let mut settings = settings(Balance::Leastconn, 2);
+    let pool = up(settings.clone());
+    pool.set_weight(0, 7, Instant::now());
+    pool.set_limit(1, 3, Instant::now());
+    settings.servers[0].weight = 50;
+    settings.servers[1].max_connections = 9;
+    settings.servers[1].backup = true;
+    reconfigure(&pool, &settings);
+    let servers = pool.snapshot(Instant::now());
+    assert_eq!((servers[0].weight, servers[1].limit), (50, 9));
+    assert_eq!(pool.usable(), (1, 1));
+    assert_eq!(lease(&pool).index(), 0);
+}
+
+#[test]
+fn who_is_removed_serves_until_it_is_retired_and_keeps_its_connections() {
+    let mut settings = settings(Balance::First, 2);
+    let pool = up(settings.clone());
+    let old = lease(&pool);
+    assert_eq!(old.index(), 0);
+    settings.servers.remove(0);
+    // The one that stays is out of order: nobody but the removed one can serve.
+    pool.set_admin(1, Admin::Maint, "test", Instant::now());
+    reconfigure(&pool, &settings);
+    assert_eq!(pool.snapshot(Instant::now()).len(), 1);
+    let second = lease(&pool);
+    assert!(Arc::ptr_eq(second.seat.server(), old.seat.server()));
+    pool.retire(Instant::now());
+    assert!(matches!(choose(&pool), Choice::NoServer));
+    // Another one comes and goes meanwhile; the slots are given back to whom they belong.
+    settings.max_queue += 1;
+    reconfigure(&pool, &settings);
+    drop(old);
+    settings.servers[0].weight = 3;
+    reconfigure(&pool, &settings);
+    drop(second);
+    reconfigure(&pool, &settings);
+    assert_eq!(
+        pool.with(|inside| inside.servers.len()),
+        1,
+        "it is forgotten"
+    );
+}
+
+#[test]
+fn who_comes_back_is_checked_first() {
+    let both = settings(Balance::Leastconn, 2);
+    let mut one = both.clone();
+    one.servers.remove(0);
+    let pool = up(both.clone());
+    let open = (0..2)
+        .map(|_| lease(&pool))
+        .find(|lease| lease.index() == 0);
+    let open = open.unwrap();
+    reconfigure(&pool, &one);
+    pool.retire(Instant::now());
+    reconfigure(&pool, &both);
+    let back = pool.snapshot(Instant::now()).remove(0);
+    assert_eq!(
+        (back.health, back.open, back.weight),
+        (Health::Unknown, 1, 100)
+    );
+    pool.report(0, report(Some(Health::Up)), Instant::now());
+    assert_eq!(pool.usable(), (2, 0));
+    drop(open);
+    assert_eq!(pool.snapshot(Instant::now())[0].open, 0);
+}
+
+#[test]
+fn another_address_is_another_server() {
+    let mut settings = settings(Balance::Leastconn, 1);
+    let pool = up(settings.clone());
+    let open = lease(&pool);
+    settings.servers[0].address.port += 1;
+    reconfigure(&pool, &settings);
+    let new = pool.snapshot(Instant::now()).remove(0);
+    assert_eq!((new.open, new.health), (0, Health::Unknown));
+    assert_eq!(new.address.unwrap().port(), open.address.port() + 1);
+    // The old one goes on until the new one has been checked.
+    assert_eq!(lease(&pool).address, open.address);
+    pool.report(0, report(Some(Health::Up)), Instant::now());
+    pool.retire(Instant::now());
+    assert_ne!(lease(&pool).address, open.address);
+}
+
+#[test]
+fn who_waits_goes_on_waiting_and_gets_what_a_reload_frees() {
+    let mut settings = limited(Balance::Leastconn, &[1, 1]);
+    let pool = up(settings.clone());
+    let open = [lease(&pool), lease(&pool)];
+    let bell = Arc::new(Bell::default());
+    let mut waiting = wait(&pool);
+    assert!(poll(&mut waiting, &bell).is_pending());
+    settings.servers.reverse();
+    reconfigure(&pool, &settings);
+    assert!(!bell.has_rung() && poll(&mut waiting, &bell).is_pending());
+    settings.servers[0].max_connections = 2;
+    reconfigure(&pool, &settings);
+    assert!(bell.has_rung());
+    // The grant is fetched after the places have changed once more.
+    settings.servers.reverse();
+    reconfigure(&pool, &settings);
+    let Poll::Ready(Some(lease)) = poll(&mut waiting, &bell) else {
+        panic!("a lease");
+    };
+    assert_eq!(lease.index(), 1);
+    drop((open, lease));
+    assert!(
+        pool.snapshot(Instant::now())
+            .iter()
+            .all(|server| server.open == 0)
+    );
+}
+
+#[test]
+fn checks_come_and_go() {
+    let mut settings = settings(Balance::Leastconn, 1);
+    let pool = up(settings.clone());
+    pool.report(0, report(Some(Health::Down)), Instant::now());
+    settings.check.kind = CheckKind::None;
+    reconfigure(&pool, &settings);
+    assert_eq!(pool.usable(), (1, 0), "nothing can be said against it");
+    settings.check.kind = CheckKind::Tcp;
+    reconfigure(&pool, &settings);
+    assert_eq!(pool.usable(), (1, 0), "until a check says otherwise");
+}
+
+#[test]
+fn turns_go_on_through_a_reload() {
+    let mut settings = settings(Balance::Roundrobin, 3);
+    let pool = up(settings.clone());
+    let mut counts = [0; 3];
+    for round in 0..30 {
+        counts[lease(&pool).index()] += 1;
+        settings.max_queue = round;
+        reconfigure(&pool, &settings);
+    }
+    assert_eq!(counts, [10, 10, 10]);
+}
