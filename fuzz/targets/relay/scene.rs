@@ -4,18 +4,18 @@ use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
 use socket2::{Domain, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 use warren::config::{self, limits::Surroundings};
-use warren::pool::Pool;
+use warren::pool::Server;
 use warren::proxy::inquiry::Inbox;
 use warren::proxy::listener;
 use warren::proxy::worker::{self, CommonLimits, Shared};
-use warren::stats::{Gauge, Registry, WorkerCounters};
+use warren::stats::{Budget, Registry};
 
 use crate::side::{Noise, Side};
 
@@ -109,7 +109,7 @@ impl Scene {
         for index in 0..PAIRS {
             // Any port will do, which a configuration cannot say.
             let any = SocketAddr::from(([127, 0, 0, 1], 0));
-            let socket = listener::bind(any, 1).expect("a port").remove(0);
+            let socket = listener::bind(any, 1, true).expect("a port").remove(0);
             addresses.push(socket.local_addr().expect("an address"));
             sockets.push((registry.config().listeners[index].bind[0], socket));
         }
@@ -232,10 +232,11 @@ impl Scene {
     }
 
     fn totals(&self) -> Totals {
-        let worker = &self.registry.workers[0];
+        let (worker, scene) = (&self.registry.workers[0], self.registry.scene());
+        let to_server = |server: &Arc<Server>| server.counters.of(0).bytes_in.get();
         Totals {
             endings: worker.endings.iter().map(|ending| ending.get()).sum(),
-            to_servers: worker.servers.iter().map(|one| one.bytes_in.get()).sum(),
+            to_servers: scene.servers.iter().map(to_server).sum(),
             pipes: worker.pipes_used.load(Ordering::Relaxed),
         }
     }
