@@ -16,6 +16,7 @@ use super::command::{Reply, Wanted, answer};
 use super::framing::{Words, commands};
 use super::reload::Wish;
 use crate::config::Level;
+use crate::proxy::account::Cause;
 use crate::proxy::inquiry::Question;
 use crate::proxy::sight::Id;
 use crate::stats::sessions;
@@ -147,7 +148,10 @@ impl Client {
     }
 
     async fn end_session(&self, id: Id) -> String {
-        let ended = self.hands.ask(id.worker(), Question::End(id)).await;
+        let ended = self
+            .hands
+            .ask(id.worker(), Question::End(id, Cause::EndedByOperator))
+            .await;
         match ended.is_some_and(|answer| !answer.sights.is_empty()) {
             true => {
                 self.log(&format_args!("shutdown session 0x{:x}", id.0));

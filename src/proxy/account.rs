@@ -98,6 +98,10 @@ pub enum Cause {
     AddressReleased,
     /// An operator ended it over the stats socket.
     EndedByOperator,
+    /// Its server is being emptied.
+    Drained,
+    /// Its server had more than its share of the pool's connections, which are rebalanced.
+    Rebalanced,
     /// The process stopped: drain timeout, or a second TERM.
     Stopped,
     /// A system call failed in a way that has no name of its own.
@@ -106,7 +110,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of their numbers.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::ClientClosed,
         Self::ServerClosed,
         Self::ClientReset,
@@ -128,6 +132,8 @@ impl Cause {
         Self::ServerDown,
         Self::AddressReleased,
         Self::EndedByOperator,
+        Self::Drained,
+        Self::Rebalanced,
         Self::Stopped,
         Self::InternalError,
     ];
@@ -157,6 +163,8 @@ impl Cause {
             Self::ServerDown => "server-down",
             Self::AddressReleased => "address-released",
             Self::EndedByOperator => "ended-by-operator",
+            Self::Drained => "drained",
+            Self::Rebalanced => "rebalanced",
             Self::Stopped => "stopped",
             Self::InternalError => "internal-error",
         }
@@ -185,6 +193,8 @@ impl Cause {
             | Self::ServerDown
             | Self::AddressReleased
             | Self::EndedByOperator
+            | Self::Drained
+            | Self::Rebalanced
             | Self::Stopped
             | Self::InternalError => By::Us,
         }
@@ -224,7 +234,11 @@ impl Ending {
             Cause::ConnectFailed => "RC",
             Cause::IdleTimeout => "cD",
             Cause::ServerDown => "DD",
-            Cause::AddressReleased | Cause::EndedByOperator | Cause::Stopped => "KD",
+            Cause::AddressReleased
+            | Cause::EndedByOperator
+            | Cause::Drained
+            | Cause::Rebalanced
+            | Cause::Stopped => "KD",
             Cause::InternalError => "ID",
         }
     }

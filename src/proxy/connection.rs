@@ -37,8 +37,8 @@ pub(super) enum Order {
     EndIdle,
     /// End: the address that the client connected to is not ours any more.
     EndReleased,
-    /// End: an operator wants it.
-    EndByOperator,
+    /// End: an operator wants it, for this cause.
+    EndFor(Cause),
     /// End: the process stops.
     EndStopped,
 }
@@ -580,7 +580,7 @@ impl Connection {
         match self.order.take()? {
             Order::EndIdle => Some(Cause::IdleTimeout),
             Order::EndReleased => Some(Cause::AddressReleased),
-            Order::EndByOperator => Some(Cause::EndedByOperator),
+            Order::EndFor(cause) => Some(cause),
             Order::EndStopped => Some(Cause::Stopped),
             Order::Look => {
                 if let Some(seat) = &*self.seat.borrow() {

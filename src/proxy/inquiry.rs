@@ -4,9 +4,12 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
+use super::account::Cause;
 use super::connection::Order;
 use super::sight::{Id, Sight};
 use super::worker::{Sockets, Worker};
@@ -15,14 +18,17 @@ use crate::stats::Scene;
 /// Places in the table of connections that a worker looks at for one question.
 const PAGE: usize = 256;
 
+/// How long a worker may take to answer; one that is well needs a few microseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What can be asked of a worker.
 pub enum Question {
     /// Some of its connections, from this place on.
     Page(usize),
     /// This one.
     One(Id),
-    /// This one, which is to be ended.
-    End(Id),
+    /// This one, which is to be ended for this cause.
+    End(Id, Cause),
     /// To serve the listeners of another configuration.
     Rearrange(Arc<Scene>, Sockets),
 }
@@ -34,6 +40,12 @@ pub struct Answer {
     pub sights: Vec<Sight>,
     /// Where to ask on; `None` when there are no more.
     pub next: Option<usize>,
+}
+
+/// Asks a worker; `None` when there is none of that index or it does not answer.
+pub async fn ask(inboxes: &[Inbox], worker: usize, question: Question) -> Option<Answer> {
+    let answer = inboxes.get(worker)?.ask(question);
+    timeout(PATIENCE, answer).await.ok().flatten()
 }
 
 /// The questions to one worker.
@@ -96,14 +108,14 @@ impl Worker {
                 answer.sights.extend(found.map(|one| one.sight()));
             }
             Question::Rearrange(scene, sockets) => self.rearrange(&scene, sockets),
-            Question::One(id) | Question::End(id) => {
+            Question::One(id) | Question::End(id, _) => {
                 let found = connections.get(id.key());
                 let Some(found) = found.filter(|found| found.sight().id == id) else {
                     return answer;
                 };
                 answer.sights.push(found.sight());
-                if matches!(question, Question::End(_)) {
-                    found.give(Order::EndByOperator);
+                if let Question::End(_, cause) = question {
+                    found.give(Order::EndFor(cause));
                 }
             }
         }
