@@ -47,6 +47,7 @@
 //! | [`amqp`] | AMQP 0-9-1 as bytes, for the health check and the demo |
 //! | [`stats`] | counters, and the [`stats::snapshot::Snapshot`] that every report is made from |
 //! | [`admin`] | the stats socket, in HAProxy's words |
+//! | [`maintenance`] | emptying a server at an even pace, and moving connections back |
 //! | [`logging`] | events as text, JSON or journal fields |
 //! | [`vrrp`] | who is master: packets, the state machine, the thread that drives it |
 //! | [`vip`] | what "having the address" means: netlink, the lease, telling the neighbours |
@@ -79,6 +80,7 @@ pub mod exit;
 pub mod health;
 pub mod lifecycle;
 pub mod logging;
+pub mod maintenance;
 pub mod pool;
 pub mod proxy;
 pub mod stats;

@@ -35,6 +35,8 @@ const PURE: &[&str] = &[
     "health/http.rs",
     "health/pace.rs",
     "health/verdict.rs",
+    "maintenance/pace.rs",
+    "maintenance/share.rs",
     "pool.rs",
     "proxy/account.rs",
     "proxy/proxy_protocol.rs",
