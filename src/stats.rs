@@ -495,6 +495,8 @@ pub struct Registry {
     /// [`Default`], moved on by [`Registry::sample`].
     pub history: Mutex<history::History>,
     reloads: Mutex<Reloads>,
+    /// Drains and rebalances.
+    pub maintenance: crate::maintenance::Board,
     /// What the vrrp thread last published; empty without virtual routers.
     pub virtual_routers: Arc<crate::vrrp::driver::Published>,
 }
@@ -524,6 +526,7 @@ impl Registry {
             logs_dropped,
             history: Mutex::default(),
             reloads: Mutex::new(Reloads::new(SystemTime::now())),
+            maintenance: Default::default(),
             virtual_routers: Default::default(),
         }
     }

@@ -12,6 +12,7 @@ use crate::stats::snapshot::{Snapshot, listener_iid};
 use crate::stats::{csv, info, servers_conn, servers_state};
 
 mod change;
+pub mod maintenance;
 mod usage;
 
 pub use change::{Change, Place};
@@ -84,6 +85,9 @@ pub fn answer(
         ] => match alter(&words, level, config, snapshot) {
             Ok(reply) | Err(reply) => reply,
         },
+        ["drain" | "ready" | "maint" | "rebalance", ..] => {
+            maintenance::answer(&words, config, &snapshot())
+        }
         ["warren", ..] => match serde_json::to_string(&snapshot()) {
             Ok(json) => Reply::line(&json),
             Err(error) => Reply::line(&error.to_string()),
@@ -178,6 +182,8 @@ fn show(
                 path.display()
             ))
         }
+        ["drains", ..] => Reply::Text(maintenance::drains(&snapshot())),
+        ["rebalances", ..] => Reply::Text(maintenance::rebalances(&snapshot())),
         ["sess", "all", ..] => Reply::Sessions(Wanted::Long),
         ["sess", id, ..] => Reply::Sessions(pointer(id).map_or(Wanted::Short, Wanted::One)),
         ["sess"] => Reply::Sessions(Wanted::Short),

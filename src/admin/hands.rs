@@ -3,24 +3,21 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
 
 use super::Events;
 use super::command::{Change, Place};
 use super::reload::{Outcome, Request, Wish};
 use crate::exit;
 use crate::health::monitor::OnChange;
+use crate::maintenance::Maintenance;
 use crate::pool::Pool;
 use crate::pool::server::{Admin, StateChange};
-use crate::proxy::inquiry::{Answer, Inbox, Question};
+use crate::proxy::inquiry::{self, Answer, Inbox, Question};
 use crate::proxy::worker::{CommonLimits, Signal};
 use crate::stats::Registry;
-
-/// How long a worker may take to answer; one that is well needs a few microseconds.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The daemon as the stats socket can change it.
 pub struct Hands {
@@ -29,6 +26,7 @@ pub struct Hands {
     pub(super) events: Rc<Events>,
     /// By worker.
     pub inboxes: Arc<[Inbox]>,
+    maintenance: Maintenance,
     /// Told of each change of a server's state.
     on_change: OnChange,
     /// To the workers.
@@ -49,8 +47,10 @@ impl Hands {
         limits: &CommonLimits,
         reloads: &mpsc::Sender<Request>,
     ) -> Rc<Self> {
+        let inboxes = registry.workers.iter().map(|_| Inbox::default()).collect();
         Rc::new(Self {
-            inboxes: registry.workers.iter().map(|_| Inbox::default()).collect(),
+            maintenance: Maintenance::new(registry, &inboxes, events),
+            inboxes,
             registry: Arc::clone(registry),
             on_change: Rc::clone(on_change),
             events: Rc::clone(events),
@@ -62,8 +62,7 @@ impl Hands {
 
     /// Asks a worker; `None` when there is none of that index or it does not answer.
     pub(super) async fn ask(&self, worker: usize, question: Question) -> Option<Answer> {
-        let answer = self.inboxes.get(worker)?.ask(question);
-        timeout(PATIENCE, answer).await.ok().flatten()
+        inquiry::ask(&self.inboxes, worker, question).await
     }
 
     /// Has the configuration read again, to be applied or compared.
@@ -82,7 +81,25 @@ impl Hands {
     /// Makes a change.
     pub(super) fn perform(&self, change: &Change, now: Instant) {
         match change {
-            Change::Admin(place, admin) => self.set_admin(place, *admin, now),
+            Change::Admin(place, admin) => {
+                self.set_admin(place, *admin, now);
+                if *admin == Admin::Ready {
+                    self.maintenance
+                        .end_drain(&place.pool_name, &place.server_name);
+                }
+            }
+            Change::Drain(place, over) => {
+                // Maintenance means that as well.
+                if self.pool(place).admin(place.server) != Admin::Maint {
+                    self.set_admin(place, Admin::Drain, now);
+                }
+                self.maintenance
+                    .drain(&place.pool_name, &place.server_name, *over);
+            }
+            Change::Rebalance(pool, rate, within) => {
+                self.maintenance.rebalance(pool, *rate, *within);
+            }
+            Change::EndRebalance(pool) => self.maintenance.end_rebalance(pool),
             Change::Weight(place, weight) => {
                 self.pool(place).set_weight(place.server, *weight, now);
             }

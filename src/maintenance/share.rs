@@ -10,7 +10,7 @@ use crate::stats::snapshot::{PoolSnapshot, ServerStatus};
 const TOLERANCE: f64 = 0.1;
 
 /// A client that was moved is back within this time, or is not coming.
-pub const RETURN: Duration = Duration::from_secs(30);
+pub(super) const RETURN: Duration = Duration::from_secs(30);
 
 /// As many seconds of closes as may be on their way at once.
 const AWAY_SECONDS: u32 = 10;
@@ -20,7 +20,7 @@ const FEW: u64 = 5;
 
 /// What a pool needs next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// Every server has its share.
     Balanced,
     /// The server of this index has too many connections.
@@ -72,7 +72,7 @@ fn do_backups_serve(pool: &PoolSnapshot) -> bool {
 }
 
 /// What is next, while `away` clients that were moved have not come back.
-pub fn step(pool: &PoolSnapshot, away: u32, rate: u32) -> Step {
+pub(super) fn step(pool: &PoolSnapshot, away: u32, rate: u32) -> Step {
     if let Some(why) = obstacle(pool) {
         return Step::Pause(why);
     }
@@ -192,7 +192,7 @@ fn is_far(open: f64, share: f64) -> bool {
 /// Who was moved and has not come back. Nobody knows a client again: whoever comes to the pool
 /// counts as one of them.
 #[derive(Debug, Default)]
-pub struct Returns {
+pub(super) struct Returns {
     /// When connections were closed, those of the last [`RETURN`].
     recent: VecDeque<Instant>,
     /// How many before that.
@@ -205,13 +205,13 @@ pub struct Returns {
 
 impl Returns {
     /// Notes a connection that was closed.
-    pub fn closed(&mut self, at: Instant) {
+    pub(super) fn closed(&mut self, at: Instant) {
         self.recent.push_back(at);
     }
 
     /// Notes how many connections the pool's servers have got so far; a count that somebody has
     /// cleared begins anew.
-    pub fn look(&mut self, pool: &PoolSnapshot, now: Instant) {
+    pub(super) fn look(&mut self, pool: &PoolSnapshot, now: Instant) {
         let chosen: u64 = pool.servers.iter().map(|server| server.chosen).sum();
         let before = self.chosen.replace(chosen).unwrap_or(chosen);
         self.arrivals += chosen.checked_sub(before).unwrap_or(chosen);
@@ -224,18 +224,18 @@ impl Returns {
     }
 
     /// How many were closed.
-    pub fn moved(&self) -> u64 {
+    pub(super) fn moved(&self) -> u64 {
         self.earlier + self.recent.len() as u64
     }
 
     /// How many may still come.
-    pub fn away(&self) -> u32 {
+    pub(super) fn away(&self) -> u32 {
         let missing = self.moved().saturating_sub(self.arrivals);
         u32::try_from(missing.min(self.recent.len() as u64)).unwrap_or(u32::MAX)
     }
 
     /// How many will not come any more, if that is most of them.
-    pub fn lost(&self) -> Option<u64> {
+    pub(super) fn lost(&self) -> Option<u64> {
         let lost = self.earlier.saturating_sub(self.arrivals);
         (lost >= FEW && lost * 2 > self.earlier).then_some(lost)
     }

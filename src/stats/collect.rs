@@ -118,6 +118,8 @@ impl Registry {
         let scene = self.scene();
         let history = lock(&self.history);
         let started_at = self.started_at.duration_since(UNIX_EPOCH);
+        let pools = self.pools(&scene, &history, now);
+        let (drains, rebalances) = self.maintenance.snapshot(&pools, now);
         Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             identity: match scene.config.admin.identity {
@@ -148,7 +150,9 @@ impl Registry {
             listeners: (0..scene.listeners.len())
                 .map(|index| self.listener(&scene, index, &history))
                 .collect(),
-            pools: self.pools(&scene, &history, now),
+            pools,
+            drains,
+            rebalances,
             virtual_routers: self.virtual_routers(now),
             endings: self.endings(&history.baseline),
         }

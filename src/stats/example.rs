@@ -57,6 +57,8 @@ pub(crate) fn snapshot() -> Snapshot {
             listener("plain", &["127.0.0.1:5673"], 1, 0),
         ],
         pools: vec![rabbit(), plain()],
+        drains: vec![drain()],
+        rebalances: vec![rebalance()],
         virtual_routers: vec![virtual_router()],
         endings: [
             ("client-closed", 88_120),
@@ -69,6 +71,33 @@ pub(crate) fn snapshot() -> Snapshot {
             count,
         })
         .to_vec(),
+    }
+}
+
+fn drain() -> DrainSnapshot {
+    DrainSnapshot {
+        pool: "rabbit".to_owned(),
+        server: "rabbit-5".to_owned(),
+        stage: DrainStage::Draining,
+        open: 40,
+        open_at_start: 600,
+        closed: 520,
+        rate: Some(2),
+        over_ms: 300_000,
+        since_ms: 280_000,
+    }
+}
+
+fn rebalance() -> RebalanceSnapshot {
+    RebalanceSnapshot {
+        pool: "rabbit".to_owned(),
+        stage: RebalanceStage::Waiting,
+        why: "server rabbit-3 is down".to_owned(),
+        moved: 120,
+        rate: 10,
+        within_ms: 3_600_000,
+        since_ms: 17_000,
+        ended_ms: None,
     }
 }
 

@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod maintenance;
+
+pub use maintenance::{DrainSnapshot, DrainStage, RebalanceSnapshot, RebalanceStage};
+
 use super::history::Rate;
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
 use crate::pool::server::{Admin, State};
@@ -57,6 +61,10 @@ pub struct Snapshot {
     pub listeners: Vec<ListenerSnapshot>,
     /// In the order of the configuration.
     pub pools: Vec<PoolSnapshot>,
+    /// Servers that are being emptied, or were, until they are ready again.
+    pub drains: Vec<DrainSnapshot>,
+    /// The latest rebalance of each pool that had one.
+    pub rebalances: Vec<RebalanceSnapshot>,
     /// In the order of the configuration.
     pub virtual_routers: Vec<VirtualRouterSnapshot>,
     /// Every documented ending with its count, in the order of their numbers.

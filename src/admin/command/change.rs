@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::Reply;
 use crate::config::{CheckKind, Config};
@@ -20,8 +21,17 @@ pub struct Place {
     pub pool: usize,
     /// Its index in the pool.
     pub server: usize,
-    /// `POOL/SERVER`
-    name: String,
+    /// Name of the pool.
+    pub pool_name: String,
+    /// Its name in the pool.
+    pub server_name: String,
+}
+
+/// As commands name it.
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.pool_name, self.server_name)
+    }
 }
 
 /// Something to be changed.
@@ -39,6 +49,12 @@ pub enum Change {
     Checked(Place, bool),
     /// The open connections of a server are ended.
     EndServer(Place),
+    /// A server gets no new connections, and those it has are closed over this time.
+    Drain(Place, Duration),
+    /// Connections of the pool of this name are moved, so many a second at most, within this time.
+    Rebalance(String, u32, Duration),
+    /// No connections of the pool of this name are moved any more.
+    EndRebalance(String),
     /// The most open connections of a listener, by its index and with its name; 0: no limit of its
     /// own.
     ListenerLimit(usize, String, u32),
@@ -53,22 +69,27 @@ pub enum Change {
 /// As it stands in the log: the command in its longest form.
 impl Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = |place: &Place| format!("set server {}", place.name);
+        let set = |place: &Place| format!("set server {place}");
         match self {
             Self::Admin(place, Admin::Ready) => write!(f, "{} state ready", set(place)),
             Self::Admin(place, Admin::Drain) => write!(f, "{} state drain", set(place)),
             Self::Admin(place, Admin::Maint) => write!(f, "{} state maint", set(place)),
             Self::Weight(place, weight) => write!(f, "{} weight {weight}", set(place)),
             Self::ServerLimit(place, limit) => {
-                write!(f, "set maxconn server {} {limit}", place.name)
+                write!(f, "set maxconn server {place} {limit}")
             }
             Self::Address(place, address) => {
                 let (ip, port) = (address.ip(), address.port());
                 write!(f, "{} addr {ip} port {port}", set(place))
             }
-            Self::Checked(place, true) => write!(f, "enable health {}", place.name),
-            Self::Checked(place, false) => write!(f, "disable health {}", place.name),
-            Self::EndServer(place) => write!(f, "shutdown sessions server {}", place.name),
+            Self::Checked(place, true) => write!(f, "enable health {place}"),
+            Self::Checked(place, false) => write!(f, "disable health {place}"),
+            Self::EndServer(place) => write!(f, "shutdown sessions server {place}"),
+            Self::Drain(place, over) => write!(f, "drain server {place} over {over:?}"),
+            Self::Rebalance(pool, rate, within) => {
+                write!(f, "rebalance {pool} rate {rate} within {within:?}")
+            }
+            Self::EndRebalance(pool) => write!(f, "rebalance {pool} stop"),
             Self::ListenerLimit(_, name, limit) => write!(f, "set maxconn frontend {name} {limit}"),
             Self::ListenerOpen(_, name, true) => write!(f, "enable frontend {name}"),
             Self::ListenerOpen(_, name, false) => write!(f, "disable frontend {name}"),
@@ -98,8 +119,12 @@ pub(super) fn place(word: Option<&&str>, config: &Config) -> Result<Place, Refus
     let Some(server) = servers.position(|server| server.name == server_name) else {
         return refuse("No such server.");
     };
-    let name = format!("{pool_name}/{server_name}");
-    Ok(Place { pool, server, name })
+    Ok(Place {
+        pool,
+        server,
+        pool_name: pool_name.to_owned(),
+        server_name: server_name.to_owned(),
+    })
 }
 
 /// A change that is answered by nothing.

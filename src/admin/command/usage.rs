@@ -29,7 +29,7 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 35] = [
+const COMMANDS: [Command; 42] = [
     command(
         &["clear", "counters"],
         Level::Operator,
@@ -67,6 +67,12 @@ const COMMANDS: [Command; 35] = [
         "like 'set server <bk>/<srv> state maint'",
     ),
     command(
+        &["drain", "server"],
+        Level::Admin,
+        "drain server [<bk>/]<srv> [over <t>] [force]",
+        "close a server's connections evenly over a time",
+    ),
+    command(
         &["enable", "agent"],
         Level::Admin,
         "enable agent <bk>/<srv>",
@@ -97,10 +103,34 @@ const COMMANDS: [Command; 35] = [
         "report a server's current weight",
     ),
     command(
+        &["maint", "server"],
+        Level::Admin,
+        "maint server [<bk>/]<srv>",
+        "give a server neither connections nor checks",
+    ),
+    command(
         &["operator"],
         Level::Operator,
         "operator",
         "lower the level of this connection to operator",
+    ),
+    command(
+        &["ready", "server"],
+        Level::Admin,
+        "ready server [<bk>/]<srv>",
+        "use a server again, and end its drain",
+    ),
+    command(
+        &["rebalance", "pool"],
+        Level::Admin,
+        "rebalance pool <bk> [rate <n>] [within <t>]",
+        "move connections until each server has its share",
+    ),
+    command(
+        &["rebalance", "stop"],
+        Level::Admin,
+        "rebalance stop <bk>",
+        "move no more connections",
     ),
     command(
         &["reload"],
@@ -163,6 +193,12 @@ const COMMANDS: [Command; 35] = [
         "list the sockets of this kind",
     ),
     command(
+        &["show", "drains"],
+        Level::User,
+        "show drains",
+        "list the servers that are being emptied, or were",
+    ),
+    command(
         &["show", "errors"],
         Level::Operator,
         "show errors [<px>]",
@@ -173,6 +209,12 @@ const COMMANDS: [Command; 35] = [
         Level::User,
         "show events [<sink>]",
         "list the event sinks, or show one of them",
+    ),
+    command(
+        &["show", "rebalances"],
+        Level::User,
+        "show rebalances",
+        "list the latest rebalance of each pool",
     ),
     command(
         &["show", "servers", "conn"],

@@ -1,0 +1,170 @@
+//! *pure* What is being done for the maintenance of brokers.
+
+use serde::{Deserialize, Serialize};
+
+use super::Snapshot;
+
+/// A server that is being emptied, or was. It stays in the list until it is ready again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainSnapshot {
+    /// Its pool.
+    pub pool: String,
+    /// Its table key.
+    pub server: String,
+    /// How far it is.
+    pub stage: DrainStage,
+    /// Open connections.
+    pub open: u32,
+    /// Open connections at the beginning.
+    pub open_at_start: u32,
+    /// Connections that were closed for it; the others left by themselves.
+    pub closed: u64,
+    /// The most connections that are closed in any second; `null`: all at once.
+    pub rate: Option<u32>,
+    /// The time over which they are closed.
+    pub over_ms: u64,
+    /// How long ago it began.
+    pub since_ms: u64,
+}
+
+/// How far a drain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DrainStage {
+    /// Connections are being closed.
+    Draining,
+    /// There are none: the broker can be stopped.
+    Drained,
+    /// The time is over and some did not end: look at the log.
+    Late,
+}
+
+impl DrainStage {
+    /// The word used in logs and answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Drained => "drained",
+            Self::Late => "late",
+        }
+    }
+}
+
+/// The latest rebalance of a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebalanceSnapshot {
+    /// The pool.
+    pub pool: String,
+    /// How far it is.
+    pub stage: RebalanceStage,
+    /// What it waits for, or why it has stopped.
+    pub why: String,
+    /// Connections that were closed so that their clients come back elsewhere.
+    pub moved: u64,
+    /// The most connections that are closed in any second.
+    pub rate: u32,
+    /// It stops after this time.
+    pub within_ms: u64,
+    /// How long ago it began.
+    pub since_ms: u64,
+    /// How long ago it ended; `null` while it goes on.
+    pub ended_ms: Option<u64>,
+}
+
+/// How far a rebalance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RebalanceStage {
+    /// Connections are being moved.
+    Moving,
+    /// Nothing is moved for now.
+    Waiting,
+    /// Every server has its share.
+    Balanced,
+    /// It was given up.
+    Stopped,
+}
+
+impl RebalanceStage {
+    /// The word used in logs and answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Moving => "moving",
+            Self::Waiting => "waiting",
+            Self::Balanced => "balanced",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Servers that a refusal names at most.
+const NAMED: usize = 20;
+
+impl Snapshot {
+    /// The indices of pool and server that `name` means: `POOL/SERVER`, or `SERVER` alone if only
+    /// one pool has a server of that name.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or there are several: the words name the candidates.
+    pub fn find_server(&self, name: &str) -> Result<(usize, usize), String> {
+        let all = self.pools.iter().enumerate().flat_map(|(at, pool)| {
+            let servers = pool.servers.iter().enumerate();
+            servers.map(move |(server, status)| (at, server, &pool.name, &status.name))
+        });
+        let all: Vec<_> = all.collect();
+        let matching = all.iter().filter(|(_, _, pool, server)| {
+            name == server.as_str()
+                || name
+                    .split_once('/')
+                    .is_some_and(|(a, b)| a == pool.as_str() && b == server.as_str())
+        });
+        let matching: Vec<_> = matching.collect();
+        let list = |servers: &[&(usize, usize, &String, &String)]| {
+            let names = servers.iter().take(NAMED);
+            let names = names.map(|(_, _, pool, server)| format!("{pool}/{server}"));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        match matching.as_slice() {
+            [(pool, server, _, _)] => Ok((*pool, *server)),
+            [] => Err(format!(
+                "there is no server `{name}`, but {}",
+                list(&all.iter().collect::<Vec<_>>())
+            )),
+            several => Err(format!(
+                "`{name}` is a server of several pools; say which: {}",
+                list(several)
+            )),
+        }
+    }
+
+    /// The index of the pool of that name, or of the only one there is.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or several: the words name the candidates.
+    pub fn find_pool(&self, name: Option<&str>) -> Result<usize, String> {
+        let names = self.pools.iter().map(|pool| pool.name.as_str());
+        let candidates = || names.clone().take(NAMED).collect::<Vec<_>>().join(", ");
+        match name {
+            Some(name) => {
+                let found = names.clone().position(|pool| pool == name);
+                found.ok_or_else(|| format!("there is no pool `{name}`, but {}", candidates()))
+            }
+            None if self.pools.len() == 1 => Ok(0),
+            None => Err(format!(
+                "there are several pools; say which: {}",
+                candidates()
+            )),
+        }
+    }
+
+    /// Why the drain of a server would leave its pool without one that takes clients.
+    #[must_use]
+    pub fn is_last_usable(&self, pool: usize, server: usize) -> bool {
+        let servers = &self.pools[pool].servers;
+        servers[server].usable() && self.pools[pool].usable() == 1
+    }
+}
