@@ -10,9 +10,13 @@ pub use crate::exit;
 
 pub mod check;
 pub mod demo;
+pub mod drain;
+pub mod ready;
+pub mod rebalance;
 pub mod reload;
 pub mod run;
 pub mod status;
+mod talk;
 pub mod vrrp;
 
 /// Where the configuration lives unless `-c` says otherwise.
@@ -54,6 +58,14 @@ enum Command {
     Diff(reload::Options),
     /// Show the virtual routers of a running daemon
     Vrrp(vrrp::Options),
+    /// Empty a server evenly over a time, so that its broker can be stopped
+    Drain(drain::Options),
+    /// Use a server again, after a drain or maintenance
+    Ready(ready::Options),
+    /// Give a server neither connections nor checks; those it has stay
+    Maint(ready::Options),
+    /// Move connections until each server of a pool has its share
+    Rebalance(rebalance::Options),
     /// Balance three embedded AMQP brokers, kill one, kill the master of two nodes, and count
     Demo(demo::Options),
 }
@@ -93,6 +105,10 @@ pub fn main() -> ExitCode {
         Command::Reload(options) => reload::main(&options, "reload"),
         Command::Diff(options) => reload::main(&options, "diff"),
         Command::Vrrp(options) => vrrp::main(&options),
+        Command::Drain(options) => drain::main(&options),
+        Command::Ready(options) => ready::main(&options, "ready"),
+        Command::Maint(options) => ready::main(&options, "maint"),
+        Command::Rebalance(options) => rebalance::main(&options),
         Command::Demo(options) => demo::main(&options),
     })
 }

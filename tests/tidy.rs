@@ -22,6 +22,7 @@ const PURE: &[&str] = &[
     "cli/demo/ledger.rs",
     "cli/demo/setup.rs",
     "cli/demo/summary.rs",
+    "cli/status/maintenance.rs",
     "cli/status/screen.rs",
     "cli/status/table.rs",
     "cli/status/units.rs",

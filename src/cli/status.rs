@@ -8,16 +8,17 @@ use std::time::Duration;
 use super::{exit, with_causes};
 use crate::stats::snapshot::{Snapshot, VirtualRouterSnapshot};
 
+pub(super) mod maintenance;
 mod screen;
 mod table;
-mod units;
+pub(super) mod units;
 mod watch;
 
 /// The daemon answers, but something is wrong: a server is down or a pool has none left.
 pub const DEGRADED: u8 = 2;
 
 /// A daemon that takes longer hangs.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Options of `warren status`.
 #[derive(Debug, clap::Args)]

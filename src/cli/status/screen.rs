@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::maintenance;
 use super::table::{Cell, Column, Paint, render as table};
 use super::units::{age, bytes, count, latency};
 use crate::pool::server::{Admin, State};
@@ -23,6 +24,10 @@ pub(super) fn render(snapshot: &Snapshot, colours: bool) -> String {
     for pool in &snapshot.pools {
         text.push('\n');
         text.push_str(&pool_section(pool, colours));
+    }
+    let maintenance = maintenance::lines(snapshot);
+    if !maintenance.is_empty() {
+        let _ = write!(text, "\n{maintenance}");
     }
     let endings = endings(snapshot);
     if !endings.is_empty() {

@@ -26,7 +26,7 @@ fn one_decimal(tenths: u128) -> String {
 }
 
 /// A count with thousands apart: `1,204`.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -53,7 +53,7 @@ pub(super) fn latency(microseconds: u64) -> String {
 }
 
 /// How long something lasts, in its two largest units: `4s`, `3m 07s`, `2h 05m`, `17d 3h`.
-pub(super) fn age(milliseconds: u64) -> String {
+pub(crate) fn age(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {
         0..60 => format!("{seconds}s"),

@@ -1,0 +1,268 @@
+//! `warren drain`, `warren ready` and `warren maint`.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
+
+use crate::ports::free_port;
+use crate::world::{SOON, World, chatter, densest, open};
+
+#[tokio::test]
+async fn connections_are_closed_evenly_and_come_back_elsewhere() {
+    let world = World::start("", "").await;
+    let crowd = world.crowd(60).await;
+    assert_eq!(world.open().await, [20, 20, 20]);
+    let ran = world.run("drain s2 --over 4s").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(
+        ran.out
+            .ends_with("p/s2 has no connections: it is safe to stop the broker.\n"),
+        "{ran:?}"
+    );
+    crowd.connected_are(60).await;
+    let status = world.status().await;
+    assert_eq!(open(&status), [30, 0, 30]);
+    let drain = &status["drains"][0];
+    assert_eq!(drain["stage"], "drained", "{drain}");
+    assert_eq!(drain["open_at_start"], 20, "{drain}");
+    assert_eq!(drain["rate"], 5, "{drain}");
+
+    let accounts = world.accounts("drained");
+    assert_eq!(accounts.len(), 20);
+    assert!(accounts.iter().all(|account| account.server == "s2"));
+    assert!(densest(&accounts) <= 5, "{accounts:?}");
+    let took = accounts[19].at - accounts[0].at;
+    assert!(took >= 3_000, "the time was not used: {took} ms");
+
+    let log = world.log();
+    assert!(
+        log.contains("command=\"drain server p/s2 over 4s\""),
+        "{log}"
+    );
+    assert!(log.contains(" by=us during=relaying code=KD"), "{log}");
+    let events = world.ask("show events changes").await;
+    for line in [
+        "drain of p/s2 began: 20 connections over 4s, 5 a second\n",
+        "drain of p/s2 ended: 20 connections closed in ",
+    ] {
+        assert!(events.contains(line), "{events}");
+    }
+    // Out of rotation until it is said to be ready.
+    assert_eq!(status["pools"][0]["servers"][1]["state"], "drain");
+    assert_eq!(world.run("ready s2").await.code, Some(0));
+    let status = world.status().await;
+    assert_eq!(status["pools"][0]["servers"][1]["state"], "up");
+    assert_eq!(status["drains"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_that_are_silent_are_closed_first() {
+    let world = World::start("", "").await;
+    // Twelve on each server, in turn: four that talk, then eight that do not.
+    let mut talking = Vec::new();
+    for _ in 0..12 {
+        talking.push(chatter(&world).await);
+    }
+    let crowd = world.crowd(24).await;
+    assert_eq!(world.open().await, [12; 3]);
+    let silent = |all: &str| {
+        let seconds = all
+            .split("silent=")
+            .skip(1)
+            .map(|rest| rest.split('s').next().unwrap());
+        seconds
+            .filter(|word| word.parse::<u32>().is_ok_and(|silent| silent >= 5))
+            .count()
+    };
+    let all_silent = async || (silent(&world.ask("show sess all").await) == 24).then_some(());
+    crate::wait::until("the silent ones are", SOON, all_silent).await;
+    assert_eq!(world.run("drain s1 --over 3s").await.code, Some(0));
+    crowd.connected_are(24).await;
+    let accounts = world.accounts("drained");
+    let talked: Vec<bool> = accounts
+        .iter()
+        .map(|one| talking.contains(&one.client))
+        .collect();
+    let expected = [vec![false; 8], vec![true; 4]].concat();
+    assert_eq!(talked, expected, "{accounts:?}");
+}
+
+#[tokio::test]
+async fn an_interrupted_command_does_not_end_the_drain_but_ready_does() {
+    let world = World::start("", "").await;
+    let crowd = world.crowd(30).await;
+    let mut command = world.command("drain p/s3 --over 1h");
+    let mut child = command
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let first = |status: &serde_json::Value| status["drains"][0]["closed"] == 1;
+    let status = world.status_until("the first one is closed", first).await;
+    assert_eq!(status["drains"][0]["stage"], "draining");
+    let mut out = child.stdout.take().unwrap();
+    let mut said = vec![0; 100];
+    let length = out.read(&mut said).await.unwrap();
+    let said = String::from_utf8_lossy(&said[..length]);
+    assert!(said.contains("p/s3: "), "{said}");
+    let id = i32::try_from(child.id().unwrap()).unwrap();
+    kill(Pid::from_raw(id), Signal::SIGINT).unwrap();
+    let code = tokio::time::timeout(SOON, child.wait())
+        .await
+        .unwrap()
+        .unwrap()
+        .code();
+    assert_eq!(code, Some(1));
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).await.unwrap();
+    assert!(
+        rest.contains("The daemon goes on: `warren status` shows it"),
+        "{rest}"
+    );
+
+    let screen = world.run("status").await;
+    assert!(
+        screen
+            .out
+            .contains("\ndrain      p/s3: 9 of 10 connections left, 59m "),
+        "{screen:?}"
+    );
+    let listed = world.ask("show drains").await;
+    assert!(
+        listed.contains("\np s3 draining 9 10 1 1 3600000 "),
+        "{listed}"
+    );
+    crowd.connected_are(30).await;
+    // Somebody else, who waits, is told.
+    let (waiting, ready) = tokio::join!(world.run("drain s3 --over 1h"), async {
+        let again = |status: &serde_json::Value| status["drains"][0]["open_at_start"] == 9;
+        world.status_until("it begins anew", again).await;
+        world.run("ready s3").await
+    });
+    assert_eq!(
+        (waiting.code, ready.code),
+        (Some(1), Some(0)),
+        "{waiting:?}"
+    );
+    assert!(
+        waiting.out.ends_with("somebody has ended the drain.\n"),
+        "{waiting:?}"
+    );
+    let status = world.status().await;
+    assert_eq!(status["pools"][0]["servers"][2]["state"], "up");
+    let log = world.log();
+    assert!(
+        log.contains("drain ended: the server is ready again"),
+        "{log}"
+    );
+    assert_eq!(world.accounts("drained").len(), 2, "one by each drain");
+}
+
+#[tokio::test]
+async fn all_at_once_is_possible() {
+    let world = World::start("", "").await;
+    let crowd = world.crowd(300).await;
+    let ran = world.run("drain s1 --over 0").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    crowd.connected_are(300).await;
+    assert_eq!(world.open().await, [0, 150, 150]);
+    assert_eq!(world.accounts("drained").len(), 100);
+    // Nothing is left to be done: drained already.
+    let again = world.run("drain s1").await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+}
+
+#[tokio::test]
+async fn haproxys_commands_take_part() {
+    let world = World::start("", "").await;
+    let _crowd = world.crowd(9).await;
+    // As HAProxy's: nothing is closed.
+    assert_eq!(world.ask("set server p/s1 state drain").await, "\n");
+    assert_eq!(world.open().await, [3; 3]);
+    assert_eq!(world.status().await["drains"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        world.run("drain s1 --over 1h --no-wait").await.code,
+        Some(0)
+    );
+    assert_eq!(world.ask("set server p/s1 state drain").await, "\n");
+    assert_eq!(world.status().await["drains"].as_array().unwrap().len(), 1);
+    // Maintenance means the same to the drain, ready ends it.
+    assert_eq!(world.run("maint s1").await.code, Some(0));
+    let status = world.status().await;
+    assert_eq!(status["pools"][0]["servers"][0]["state"], "maint");
+    assert_eq!(status["drains"][0]["stage"], "draining");
+    assert_eq!(world.run("drain s1 --over 0").await.code, Some(0));
+    assert_eq!(
+        world.status().await["pools"][0]["servers"][0]["state"],
+        "maint"
+    );
+    assert_eq!(world.ask("enable server p/s1").await, "\n");
+    assert_eq!(world.status().await["drains"].as_array().unwrap().len(), 0);
+    for line in [
+        "user;drain server s1",
+        "operator;ready server s1",
+        "user;rebalance pool p",
+    ] {
+        assert!(
+            world.ask(line).await.ends_with("Permission denied\n\n"),
+            "{line}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_refused_in_words() {
+    let other = format!(
+        "[listen.other]\nbind = \"127.0.0.1:{}\"\npool = \"q\"\n\
+         [pool.q]\nbalance = \"source\"\ncheck = {{ type = \"none\" }}\n\
+         [pool.q.servers]\ns1 = \"127.0.0.1:9\"\nlone = \"127.0.0.1:9\"\n",
+        free_port(),
+    );
+    let mut world = World::start("", &other).await;
+    for (command, code, words) in [
+        (
+            "drain s4",
+            64,
+            "there is no server `s4`, but p/s1, p/s2, p/s3, q/s1, q/lone",
+        ),
+        (
+            "drain s1",
+            64,
+            "`s1` is a server of several pools; say which: p/s1, q/s1",
+        ),
+        ("ready q/s2", 64, "there is no server `q/s2`"),
+        (
+            "drain s2 --over 5",
+            64,
+            "`5` has no unit; did you mean `5s`?",
+        ),
+        ("rebalance", 64, "there are several pools; say which: p, q"),
+        ("rebalance x", 64, "there is no pool `x`, but p, q"),
+        (
+            "rebalance q",
+            1,
+            "pool q has balance = \"source\": the address of a client",
+        ),
+        ("rebalance p --rate 0", 64, "0 is not in 1..=1000"),
+    ] {
+        let ran = world.run(command).await;
+        assert_eq!(ran.code, Some(code), "{command}: {ran:?}");
+        assert!(ran.err.contains(words), "{command}: {ran:?}");
+    }
+    assert_eq!(world.run("drain q/s1 --over 0").await.code, Some(0));
+    let last = world.run("drain lone --over 0").await;
+    assert_eq!(last.code, Some(1), "{last:?}");
+    assert!(
+        last.err
+            .contains("q/lone is the last usable server of its pool"),
+        "{last:?}"
+    );
+    assert_eq!(world.run("drain lone --over 0 --force").await.code, Some(0));
+    assert_eq!(world.run("ready lone").await.code, Some(0));
+
+    world.stop_server(1);
+    let down = |status: &serde_json::Value| status["pools"][0]["servers"][1]["state"] == "down";
+    world.status_until("s2 is down", down).await;
+    let ran = world.run("rebalance p").await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.err.contains("server s2 is down: "), "{ran:?}");
+}
