@@ -4,8 +4,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 
+use crate::accounts::densest;
 use crate::ports::free_port;
-use crate::world::{SOON, World, chatter, densest, open};
+use crate::world::{SOON, World, chatter, open};
 
 #[tokio::test]
 async fn connections_are_closed_evenly_and_come_back_elsewhere() {

@@ -2,6 +2,8 @@
 //! again when they lose their connection. What was closed, and when, is read from the log.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+#[path = "../support/accounts.rs"]
+mod accounts;
 mod drains;
 #[path = "../support/ports.rs"]
 mod ports;

@@ -1,6 +1,7 @@
 //! `warren rebalance`.
 
-use crate::world::{SOON, World, densest, open};
+use crate::accounts::densest;
+use crate::world::{SOON, World, open};
 
 /// Thirty clients on two servers, and none on the third one, which is ready.
 async fn after_a_drain(keys: &str) -> (World, crate::world::Crowd) {

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::accounts::{self, Account};
 use crate::ports::free_port;
 use crate::process::{Daemon, mortal};
 use crate::wait::until;
@@ -67,16 +68,6 @@ pub(crate) struct World {
     port: u16,
     daemon: Daemon,
     home: TempDir,
-}
-
-/// A connection that has ended.
-#[derive(Debug, Clone)]
-pub(crate) struct Account {
-    /// Milliseconds since some midnight.
-    pub(crate) at: u64,
-    pub(crate) client: SocketAddr,
-    pub(crate) server: String,
-    pub(crate) ending: String,
 }
 
 impl World {
@@ -180,12 +171,7 @@ impl World {
 
     /// The accounts in the log with this ending, in the order in which they were written.
     pub(crate) fn accounts(&self, ending: &str) -> Vec<Account> {
-        let log = self.daemon.log();
-        let lines = log.lines().filter(|line| line.contains("connection ended"));
-        let accounts = lines.map(account);
-        accounts
-            .filter(|account| account.ending == ending)
-            .collect()
+        accounts::with_ending(&self.daemon.log(), ending)
     }
 
     /// Stops a server and what is connected to it.
@@ -222,39 +208,6 @@ pub(crate) fn open(status: &serde_json::Value) -> Vec<u64> {
     let servers = status["pools"][0]["servers"].as_array().unwrap();
     let now = |server: &serde_json::Value| server["open"]["now"].as_u64().unwrap();
     servers.iter().map(now).collect()
-}
-
-fn account(line: &str) -> Account {
-    let field = |name: &str| {
-        let mut words = line.split(' ').filter_map(|word| word.split_once('='));
-        let found = words.find(|(key, _)| *key == name);
-        found
-            .unwrap_or_else(|| panic!("{name} in {line}"))
-            .1
-            .to_owned()
-    };
-    // 2026-11-25T03:14:08.065Z
-    let number = |from: usize, to: usize| line[from..to].parse::<u64>().unwrap();
-    let (day, time) = (number(8, 10), (number(11, 13) * 60 + number(14, 16)) * 60);
-    Account {
-        at: (day * 86_400 + time + number(17, 19)) * 1000 + number(20, 23),
-        client: field("client").parse().unwrap(),
-        server: field("server"),
-        ending: field("ending"),
-    }
-}
-
-/// The most of them in any second, wherever it begins.
-pub(crate) fn densest(accounts: &[Account]) -> usize {
-    let mut times: Vec<u64> = accounts.iter().map(|account| account.at).collect();
-    times.sort_unstable();
-    let from = |at: &u64| {
-        times
-            .iter()
-            .filter(|time| (*at..at + 1000).contains(time))
-            .count()
-    };
-    times.iter().map(from).max().unwrap_or(0)
 }
 
 /// What a command said and how it ended.

@@ -164,7 +164,7 @@ async fn clients(warren: &Warren, count: usize) -> Vec<Connection> {
     clients
 }
 
-async fn declare(node: &Node, queue: &str, kind: &str) {
+pub(crate) async fn declare(node: &Node, queue: &str, kind: &str) {
     let connection = connect(node.port, "", "declare").await.expect("connect");
     let channel = connection.create_channel().await.expect("open a channel");
     let declared = channel.queue_declare(

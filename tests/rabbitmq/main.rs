@@ -3,6 +3,9 @@
 //! Needs Debian's rabbitmq-server; everything it writes stays in scratch folders and every process
 //! ends with the test. Without it every test is reported as skipped.
 
+#[path = "../support/accounts.rs"]
+#[expect(dead_code, reason = "shared with the tests of drains")]
+mod accounts;
 #[path = "../support/daemon.rs"]
 mod daemon;
 #[path = "../support/ports.rs"]
@@ -20,6 +23,7 @@ mod warren_process;
 mod checks;
 mod client;
 mod consuming;
+mod emptying;
 mod exchanges;
 mod expiry;
 mod failover;
@@ -109,6 +113,7 @@ fn main() -> ExitCode {
         whole!("cluster_active_and_backup", failover::active_and_backup),
         whole!("cluster_hanging_node", failover::hanging_node),
         whole!("cluster_maintenance", maintenance::drain),
+        whole!("cluster_drain_and_rebalance", emptying::round_trip),
         whole!("cluster_storm_of_clients", storm::reconnect),
         whole!("cluster_thousand_reloads", reload::thousand),
         whole!("check_amqp_in_the_log", checks::amqp_check_in_the_log),

@@ -144,6 +144,31 @@ impl Warren {
         row.expect("a server of the configuration")
     }
 
+    /// Runs `warren COMMAND ARGUMENTS` on this daemon, and returns what it printed.
+    ///
+    /// # Panics
+    ///
+    /// When it fails, or does not end in a minute.
+    pub(crate) async fn run(&self, arguments: &str) -> String {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_warren"));
+        command
+            .args(arguments.split(' '))
+            .arg("--socket")
+            .arg(&self.socket);
+        let output = command.kill_on_drop(true).output();
+        let output = tokio::time::timeout(Duration::from_secs(60), output).await;
+        let output = output.expect("it ends").expect("run warren");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let log = || self.daemon.log();
+        assert!(
+            output.status.success(),
+            "{arguments}: {text}{errors}\n{}",
+            log()
+        );
+        text
+    }
+
     /// Stops the daemon with SIGTERM, as systemd does, and returns its log.
     ///
     /// # Panics
