@@ -16,8 +16,10 @@ const FRESH: Duration = Duration::from_secs(2);
 /// A list that named nobody is not made again sooner.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A connection that was told to end and has not within this time is left alone.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A connection that was told to end is waited for so long. It takes its worker microseconds; one
+/// that hangs is ended by the watchdog, and until then nothing more should be asked of it: all of
+/// it would be done at the same moment.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two looks whether a connection has ended.
 const LOOK: Duration = Duration::from_millis(1);
@@ -82,8 +84,7 @@ impl Closer {
         self.listed = Some(Instant::now());
     }
 
-    /// Ends a connection and waits until it has ended; `false` if it had ended before, or has not
-    /// in a time that is enough for a worker that is well.
+    /// Ends a connection and waits until it has ended; `false` if it had ended before, or does not.
     pub(super) async fn end(&self, id: Id) -> bool {
         let told = self.ask(id.worker(), Question::End(id, self.cause)).await;
         if told.is_none_or(|answer| answer.sights.is_empty()) {
@@ -95,7 +96,8 @@ impl Closer {
             match answer {
                 Some(answer) if answer.sights.is_empty() => return true,
                 Some(_) => tokio::time::sleep(LOOK).await,
-                None => return false,
+                // It has been waited for already.
+                None => {}
             }
         }
         false

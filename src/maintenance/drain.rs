@@ -92,8 +92,12 @@ async fn close_all(
     look: impl Fn() -> Option<u32>,
 ) -> Option<DrainStage> {
     let mut closer = Closer::new(&crew.inboxes, &status.pool, Cause::Drained);
-    // What connections take to end does not add up to more than a part of the time.
-    let latest = pace.deadline() + GRACE + status.over / 10;
+    // What connections take to end does not add up to more than a part of the time; and those that
+    // are only being made may still go elsewhere.
+    let config = crew.registry.config();
+    let pool = config.pools.iter().find(|pool| pool.name == status.pool);
+    let making = pool.map_or(Duration::ZERO, |pool| pool.connect_timeout);
+    let latest = pace.deadline() + GRACE + status.over / 10 + making;
     loop {
         let looked = Instant::now();
         let mut open = look()?;

@@ -83,7 +83,10 @@ async fn move_all(crew: &Crew, status: &mut RebalanceStatus) -> (RebalanceStage,
             return (RebalanceStage::Balanced, shares(pool));
         }
         if now >= deadline {
-            return stopped("the time is over");
+            return stopped(&match status.why.as_str() {
+                "" => "the time is over".to_owned(),
+                why => format!("the time is over; {why}"),
+            });
         }
         let (stage, why) = match &step {
             Step::Pause(why) => (RebalanceStage::Waiting, why.as_str()),

@@ -138,6 +138,16 @@ impl Snapshot {
                 problems.push(format!("virtual router {} {problem}", router.name));
             }
         }
+        for drain in self
+            .drains
+            .iter()
+            .filter(|one| one.stage == DrainStage::Late)
+        {
+            let (pool, server, open) = (&drain.pool, &drain.server, drain.open);
+            problems.push(format!(
+                "drain of {pool}/{server}: {open} connections do not end"
+            ));
+        }
         for pool in &self.pools {
             if pool.usable() == 0 {
                 problems.push(format!("pool {} has no usable server", pool.name));
