@@ -20,6 +20,7 @@ pub mod form;
 pub mod history;
 pub mod info;
 pub mod reloads;
+pub mod schema;
 pub mod servers_conn;
 pub mod servers_state;
 pub mod sessions;
@@ -479,6 +480,8 @@ pub struct Registry {
     pub connections: Gauge,
     /// What the limit of [`Registry::connections`] was made: it can be set lower and back.
     pub max_connections: AtomicU32,
+    /// Connections accepted per second in all; no limit until an operator sets one.
+    pub rate: AcceptRate,
     /// Splice pipes that all workers together may hold.
     pub max_pipes: u32,
     /// The descriptor limit that the budget was made from.
@@ -518,6 +521,7 @@ impl Registry {
                 .collect(),
             connections: Gauge::limited(budget.max_connections),
             max_connections: budget.max_connections.into(),
+            rate: AcceptRate::new(0),
             max_pipes: budget.max_pipes,
             descriptors: budget.descriptors,
             started: now,

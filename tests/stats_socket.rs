@@ -18,6 +18,8 @@ mod balancer;
 mod changes;
 #[path = "stats_socket/clients.rs"]
 mod clients;
+#[path = "stats_socket/schema.rs"]
+mod schema;
 #[path = "stats_socket/sessions.rs"]
 mod sessions;
 #[path = "support/skip.rs"]

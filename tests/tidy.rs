@@ -46,6 +46,7 @@ const PURE: &[&str] = &[
     "stats/form.rs",
     "stats/history.rs",
     "stats/info.rs",
+    "stats/schema.rs",
     "stats/servers_conn.rs",
     "stats/servers_state.rs",
     "stats/sessions.rs",

@@ -108,6 +108,7 @@ impl Client {
             Reply::TogglePrompt => self.interactive = !self.interactive,
             Reply::Lower(level) => self.level = level,
             Reply::Timeout(idle) => self.idle = idle,
+            Reply::Wait(time) => tokio::time::sleep(time).await,
             Reply::Quit => return Ok(None),
         }
         Ok(Some(String::new()))

@@ -9,7 +9,7 @@ use crate::proxy::sight::Id;
 use crate::stats::form::Style;
 use crate::stats::history::Clear;
 use crate::stats::snapshot::{Snapshot, listener_iid};
-use crate::stats::{csv, info, servers_conn, servers_state};
+use crate::stats::{csv, info, schema, servers_conn, servers_state};
 
 mod change;
 pub mod maintenance;
@@ -19,6 +19,9 @@ pub use change::{Change, Place};
 
 /// The longest idle time that `set timeout cli` gives.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest that `wait` waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// What a command wants.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub enum Reply {
     Lower(Level),
     /// The client may be idle for so long.
     Timeout(Duration),
+    /// Nothing for so long.
+    Wait(Duration),
     /// The end of the connection.
     Quit,
 }
@@ -98,6 +103,7 @@ pub fn answer(
         ["operator", ..] => Reply::Lower(Level::Operator),
         ["user", ..] => Reply::Lower(Level::User),
         ["prompt", ..] => Reply::TogglePrompt,
+        ["wait", rest @ ..] => wait(rest),
         _ => Reply::Quit,
     }
 }
@@ -184,6 +190,7 @@ fn show(
         }
         ["drains", ..] => Reply::Text(maintenance::drains(&snapshot())),
         ["rebalances", ..] => Reply::Text(maintenance::rebalances(&snapshot())),
+        ["schema", ..] => Reply::line(&schema::render()),
         ["sess", "all", ..] => Reply::Sessions(Wanted::Long),
         ["sess", id, ..] => Reply::Sessions(pointer(id).map_or(Wanted::Short, Wanted::One)),
         ["sess"] => Reply::Sessions(Wanted::Short),
@@ -232,6 +239,7 @@ fn alter(
             change::set_weight(place, rest.get(1), config)
         }
         ["set", "server", rest @ ..] => change::set_server(rest, config, snapshot),
+        ["set", "rate-limit", rest @ ..] => change::set_rate_limit(rest),
         ["set", "maxconn", rest @ ..] => change::set_maxconn(rest, config, snapshot),
         ["set", _, rest @ ..] => Ok(set_timeout(rest)),
         [verb @ ("enable" | "disable"), "frontend", rest @ ..] => {
@@ -272,23 +280,39 @@ fn set_timeout(words: &[&str]) -> Reply {
         ["cli"] => return Reply::line("Expects an integer value."),
         _ => return Reply::line("'set timeout' only supports 'cli'."),
     };
+    match milliseconds(time, 1000) {
+        0 => Reply::line("Invalid timeout value."),
+        time => Reply::Timeout(Duration::from_millis(time).min(LONGEST_TIMEOUT)),
+    }
+}
+
+/// `wait TIME`: milliseconds, or a number with a unit.
+fn wait(words: &[&str]) -> Reply {
+    match words {
+        [time] if milliseconds(time, 1) > 0 => {
+            Reply::Wait(Duration::from_millis(milliseconds(time, 1)).min(LONGEST_WAIT))
+        }
+        [_, _, ..] => Reply::line("This is not supported by warren."),
+        _ => Reply::line("Expects a time."),
+    }
+}
+
+/// A number with a unit, or without one and then so many milliseconds each; 0 if it is none.
+fn milliseconds(time: &str, each: u64) -> u64 {
     let unit_from = time
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(time.len());
     let (number, unit) = time.split_at(unit_from);
-    let milliseconds = match unit {
+    let unit = match unit {
+        "" => each,
         "ms" => 1,
-        "" | "s" => 1000,
+        "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
         _ => 0,
     };
-    let number: u64 = number.parse().unwrap_or(0);
-    match number.saturating_mul(milliseconds) {
-        0 => Reply::line("Invalid timeout value."),
-        time => Reply::Timeout(Duration::from_millis(time).min(LONGEST_TIMEOUT)),
-    }
+    number.parse::<u64>().unwrap_or(0).saturating_mul(unit)
 }
 
 /// `show stat [domain proxy] [{iid|name} type sid] [typed|json|desc|up|no-maint]*`. Fewer than

@@ -136,6 +136,7 @@ impl Hands {
                 self.registry.connections.set_limit(*limit);
                 self.limits.reconsider();
             }
+            Change::AcceptRate(rate) => self.registry.rate.set(*rate),
             Change::Clear(clear) => self.registry.clear(*clear),
         }
     }

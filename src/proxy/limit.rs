@@ -95,7 +95,8 @@ impl Limits {
 
     /// How long the listener has to pause after a connection was accepted.
     pub(super) fn pause(&self, listener: &Listener) -> Duration {
-        listener.rate.pause(self.registry.started.elapsed())
+        let now = self.registry.started.elapsed();
+        listener.rate.pause(now).max(self.registry.rate.pause(now))
     }
 }
 
@@ -129,12 +130,12 @@ impl Drop for Slot {
     }
 }
 
-/// The accept rate of one listener: a bucket of a tenth of a second, without a lock (the generic
+/// An accept rate: a bucket of a tenth of a second, without a lock (the generic
 /// cell rate algorithm of ITU-T I.371).
 #[derive(Debug)]
 pub struct AcceptRate {
-    /// Microseconds between two connections; 0: no limit.
-    period: AtomicU64,
+    /// 0: no limit.
+    per_second: AtomicU32,
     /// When the next connection is due, in microseconds since the start.
     due: AtomicU64,
 }
@@ -146,26 +147,28 @@ impl AcceptRate {
     /// So many connections per second; 0: no limit.
     #[must_use]
     pub fn new(per_second: u32) -> Self {
-        let rate = Self {
-            period: AtomicU64::new(0),
+        Self {
+            per_second: per_second.into(),
             due: AtomicU64::new(0),
-        };
-        rate.set(per_second);
-        rate
+        }
     }
 
     /// So many connections per second from now on; 0: no limit.
     pub fn set(&self, per_second: u32) {
-        let period = 1_000_000_u64.checked_div(u64::from(per_second));
-        self.period.store(period.unwrap_or(0), Ordering::Relaxed);
+        self.per_second.store(per_second, Ordering::Relaxed);
+    }
+
+    /// The limit; 0: none.
+    #[must_use]
+    pub fn get(&self) -> u32 {
+        self.per_second.load(Ordering::Relaxed)
     }
 
     /// Counts one connection and says how long to wait before the next.
     fn pause(&self, now: Duration) -> Duration {
-        let period = self.period.load(Ordering::Relaxed);
-        if period == 0 {
+        let Some(period) = 1_000_000_u64.checked_div(self.get().into()) else {
             return Duration::ZERO;
-        }
+        };
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let next = |due: u64| due.max(now) + period;
         let before = self
@@ -250,6 +253,19 @@ mod tests {
         assert!(limits.take(&full).is_none());
         drop(others);
         assert!(limits.take(&full).is_some());
+    }
+
+    #[test]
+    fn a_rate_of_all_listeners_counts_beside_their_own() {
+        let (limits, [one, other]) = limits();
+        assert!((0..1000).all(|_| limits.pause(&one).is_zero()));
+        limits.registry.rate.set(10);
+        // One at once and one from the burst, whichever listener it is.
+        assert!(limits.pause(&one).is_zero());
+        assert!(limits.pause(&other) > Duration::from_millis(50));
+        assert!(limits.pause(&one) > Duration::from_millis(150));
+        limits.registry.rate.set(0);
+        assert!(limits.pause(&one).is_zero());
     }
 
     #[test]

@@ -140,6 +140,7 @@ impl Registry {
             },
             hard_limit: self.max_connections.load(Ordering::Relaxed),
             accept_rate: history.accepted.rate,
+            max_accept_rate: self.rate.get(),
             session_rate: history.sessions.rate,
             bytes_out_rate: history.bytes_out.rate,
             spliced: self.sum(|worker| worker.spliced.get()),

@@ -37,6 +37,7 @@ pub(crate) fn snapshot() -> Snapshot {
         connections: level(1_204, 1_310, 100_000),
         hard_limit: 100_000,
         accept_rate: Rate { now: 12, max: 240 },
+        max_accept_rate: 0,
         session_rate: Rate { now: 11, max: 239 },
         bytes_out_rate: Rate {
             now: 123_456,

@@ -180,10 +180,10 @@ fn connections(lines: &mut Lines, snapshot: &Snapshot) {
     lines.put("PipesUsed", snapshot.pipes.used);
     lines.put("PipesFree", snapshot.pipes.free);
     lines.put("ConnRate", snapshot.accept_rate.now);
-    lines.put("ConnRateLimit", 0);
+    lines.put("ConnRateLimit", snapshot.max_accept_rate);
     lines.put("MaxConnRate", snapshot.accept_rate.max);
     lines.put("SessRate", snapshot.session_rate.now);
-    lines.put("SessRateLimit", 0);
+    lines.put("SessRateLimit", snapshot.max_accept_rate);
     lines.put("MaxSessRate", snapshot.session_rate.max);
 }
 

@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub hard_limit: u32,
     /// Connections accepted per second.
     pub accept_rate: Rate,
+    /// The limit on `accept_rate`; 0: none but those of listeners.
+    pub max_accept_rate: u32,
     /// Connections that passed the lists per second.
     pub session_rate: Rate,
     /// Bytes to clients per second.

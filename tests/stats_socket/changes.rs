@@ -2,13 +2,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::balancer::{Balancer, Servers};
 use crate::{compare_stat, server_states, value};
 
 /// Answered alike to the letter, one after the other.
-const SAME: [&str; 100] = [
+const SAME: [&str; 111] = [
     "get weight rabbit/r2",
     "get weight",
     "get weight rabbit",
@@ -92,6 +92,17 @@ const SAME: [&str; 100] = [
     "set maxconn global 100000",
     "set maxconn global 250",
     "set maxconn global 0",
+    "set rate-limit",
+    "set rate-limit sessions",
+    "set rate-limit sessions global",
+    "set rate-limit sessions nosuch 4",
+    "set rate-limit nosuch global 5",
+    "set rate-limit sessions global -3",
+    "set rate-limit sessions global 5000",
+    "set rate-limit connections global 6000",
+    "user;set rate-limit sessions global 5",
+    "set rate-limit sessions global 0",
+    "set rate-limit connections global 0",
     "set timeout",
     "set timeout nosuch 3",
     "set timeout cli",
@@ -168,6 +179,16 @@ fn changes_are_seen_in_the_statistics_of_both() {
         }
         let _ = balancer.ask_line("set maxconn global 250");
         assert!(balancer.ask("show info\n").contains("\nMaxconn: 250\n"));
+        for (command, line) in [
+            ("set rate-limit sessions global 70", "\nSessRateLimit: 70\n"),
+            (
+                "set rate-limit connections global 80",
+                "\nConnRateLimit: 80\n",
+            ),
+        ] {
+            let _ = balancer.ask_line(command);
+            assert!(balancer.ask("show info\n").contains(line), "{command}");
+        }
     }
     let _ = [&haproxy, &warren].map(|one| one.ask_line("disable server plain/n1"));
     let _ = [&haproxy, &warren].map(|one| one.ask_line("set server rabbit/r3 state drain"));
@@ -248,6 +269,20 @@ fn who_waits_for_a_limit_gets_in_when_it_is_raised() {
         warren.ask_until("show stat\n", |rows| value(rows, "r2", "scur") == "0");
         let _ = warren.ask_line("set maxconn frontend amqp 200");
     }
+}
+
+#[test]
+fn clients_are_accepted_no_faster_than_the_common_rate() {
+    let servers = Servers::start();
+    let warren = Balancer::warren(&servers);
+    let _ = warren.ask_line("set rate-limit sessions global 10");
+    let begun = Instant::now();
+    let _clients: Vec<TcpStream> = (0..25).map(|_| warren.connect()).collect();
+    warren.ask_until("show stat\n", |rows| value(rows, "r2", "scur") == "25");
+    // The first, and what may come at once, are not paced.
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(2), "{took:?}");
+    warren.log_until("command=\"set rate-limit sessions global 10\"");
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub enum Change {
     ListenerOpen(usize, String, bool),
     /// The most open connections in all.
     CommonLimit(u32),
+    /// The most connections accepted per second in all; 0: no limit.
+    AcceptRate(u32),
     /// Counters.
     Clear(Clear),
 }
@@ -94,6 +96,7 @@ impl Display for Change {
             Self::ListenerOpen(_, name, true) => write!(f, "enable frontend {name}"),
             Self::ListenerOpen(_, name, false) => write!(f, "disable frontend {name}"),
             Self::CommonLimit(limit) => write!(f, "set maxconn global {limit}"),
+            Self::AcceptRate(rate) => write!(f, "set rate-limit sessions global {rate}"),
             Self::Clear(Clear::Maxima) => f.write_str("clear counters"),
             Self::Clear(Clear::All) => f.write_str("clear counters all"),
         }
@@ -336,6 +339,29 @@ pub(super) fn set_maxconn(
                 _ => refuse("Value out of range."),
             }
         }
+    }
+}
+
+/// `set rate-limit sessions|connections global N`: one limit, because what warren paces is how
+/// clients are accepted.
+pub(super) fn set_rate_limit(words: &[&str]) -> Result<Reply, Refusal> {
+    match words {
+        ["sessions" | "connections", "global", rest @ ..] => {
+            let Some((number, _)) = rest.first().and_then(|word| leading_number(word)) else {
+                return refuse("Expects an integer value.");
+            };
+            done(Change::AcceptRate(limit(number)?))
+        }
+        ["ssl-sessions" | "http-compression", "global", ..] => {
+            refuse("This is not supported by warren.")
+        }
+        _ => refuse(
+            "'set rate-limit' only supports :\n   \
+             - 'connections global' to set the per-process maximum connection rate\n   \
+             - 'sessions global' to set the per-process maximum session rate\n   \
+             - 'ssl-sessions global' to set the per-process maximum SSL session rate\n   \
+             - 'http-compression global' to set the per-process maximum compression speed in kB/s",
+        ),
     }
 }
 

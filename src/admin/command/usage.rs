@@ -29,7 +29,7 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 42] = [
+const COMMANDS: [Command; 45] = [
     command(
         &["clear", "counters"],
         Level::Operator,
@@ -157,6 +157,12 @@ const COMMANDS: [Command; 42] = [
         "change a server's connection limit",
     ),
     command(
+        &["set", "rate-limit"],
+        Level::Admin,
+        "set rate-limit <setting> <value>",
+        "change how many clients are accepted per second",
+    ),
+    command(
         &["set", "server"],
         Level::Admin,
         "set server <bk>/<srv> [opts]",
@@ -235,6 +241,12 @@ const COMMANDS: [Command; 42] = [
         "report information about the running process",
     ),
     command(
+        &["show", "schema", "json"],
+        Level::User,
+        "show schema json",
+        "report the schema of what is shown as JSON",
+    ),
+    command(
         &["show", "servers", "state"],
         Level::User,
         "show servers state [<backend>]",
@@ -275,6 +287,12 @@ const COMMANDS: [Command; 42] = [
         Level::User,
         "user",
         "lower the level of this connection to user",
+    ),
+    command(
+        &["wait"],
+        Level::User,
+        "wait <ms>",
+        "wait before the next command",
     ),
     command(
         &["warren", "status"],
