@@ -130,8 +130,8 @@ impl Drop for Slot {
     }
 }
 
-/// An accept rate: a bucket of a tenth of a second, without a lock (the generic
-/// cell rate algorithm of ITU-T I.371).
+/// An accept rate: a bucket of a tenth of a second, without a lock (the generic cell rate algorithm
+/// of ITU-T I.371).
 #[derive(Debug)]
 pub struct AcceptRate {
     /// 0: no limit.

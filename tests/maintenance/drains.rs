@@ -211,6 +211,44 @@ async fn haproxys_commands_take_part() {
 }
 
 #[tokio::test]
+async fn a_reload_goes_around_a_drain_and_ends_that_of_a_server_it_removes() {
+    let world = World::start("", "").await;
+    let crowd = world.crowd(30).await;
+    let (waiting, ()) = tokio::join!(world.run("drain s2 --over 1h"), async {
+        let closed = |status: &serde_json::Value| status["drains"][0]["closed"] == 1;
+        world.status_until("it has begun", closed).await;
+        world
+            .reload(|file| file.replace("[pool.p]", "[pool.p]\nretries = 5"))
+            .await;
+        let status = world.status().await;
+        assert_eq!(status["drains"][0]["stage"], "draining");
+        assert_eq!(status["pools"][0]["servers"][1]["state"], "drain");
+        let without = |file: &str| {
+            let lines = file.lines().filter(|line| !line.starts_with("s2 = "));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        world.reload(without).await;
+    });
+    assert_eq!(waiting.code, Some(1), "{waiting:?}");
+    assert!(
+        waiting
+            .out
+            .ends_with("p/s2 is gone: a reload has removed it.\n"),
+        "{waiting:?}"
+    );
+    let log = async || {
+        let log = world.log();
+        log.contains("drain ended: a reload has removed the server")
+            .then_some(())
+    };
+    crate::wait::until("the drain has ended", SOON, log).await;
+    assert_eq!(world.status().await["drains"].as_array().unwrap().len(), 0);
+    // Its connections stay, as a reload has it.
+    crowd.connected_are(30).await;
+    assert_eq!(world.accounts("drained").len(), 1);
+}
+
+#[tokio::test]
 async fn what_cannot_be_meant_is_refused_in_words() {
     let other = format!(
         "[listen.other]\nbind = \"127.0.0.1:{}\"\npool = \"q\"\n\

@@ -114,6 +114,17 @@ impl World {
         self.home.path().join("admin.sock")
     }
 
+    /// Changes the file and has it read again.
+    pub(crate) async fn reload(&self, change: impl FnOnce(&str) -> String) {
+        let file = self.home.path().join("warren.toml");
+        let before = std::fs::read_to_string(&file).unwrap();
+        let after = change(&before);
+        assert_ne!(after, before);
+        std::fs::write(&file, after).unwrap();
+        let ran = self.run("reload").await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+
     /// `warren COMMAND ARGUMENTS --socket ...`
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
