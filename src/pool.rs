@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::config;
-use crate::health::verdict::CheckResult;
+use crate::health::verdict::{CheckResult, Verdict};
 use crate::stats::history::Clear;
 use crate::stats::{Averages, Latencies, PerWorker, PoolCounters, ServerCounters};
 
@@ -331,9 +331,7 @@ impl Pool {
         }
         self.with(|inside| {
             let change = inside.table.report(server, report, now);
-            // Under the lock, as everything that is granted copies it.
-            let epoch = inside.table.epoch(server);
-            inside.servers[server].epoch.store(epoch, Ordering::Relaxed);
+            inside.publish_epoch(server);
             change
         })
     }
@@ -343,6 +341,24 @@ impl Pool {
     pub fn passed_at(&self) -> Option<Instant> {
         let since = self.passed_at.load(Ordering::Relaxed);
         (since > 0).then(|| self.since + Duration::from_nanos(since))
+    }
+
+    /// Sets the health as if checks had found it; they go on from there. A server that goes down
+    /// this way is as down as any other, also for its open connections.
+    pub fn set_health(
+        &self,
+        server: usize,
+        health: Health,
+        reason: &str,
+        now: Instant,
+    ) -> Option<StateChange> {
+        let check = &self.setup().config.check;
+        let score = Verdict::of(health, check.rise, check.fall).score();
+        self.with(|inside| {
+            let change = inside.table.pronounce(server, health, score, reason, now);
+            inside.publish_epoch(server);
+            change
+        })
     }
 
     /// Sets what the operator says. Open connections stay, whatever it is: only a check that fails
@@ -474,6 +490,13 @@ impl Pool {
 }
 
 impl Inside {
+    /// Copies a server's epoch out of the table: under the lock, as everything that is granted
+    /// copies it.
+    fn publish_epoch(&self, server: usize) {
+        let epoch = self.table.epoch(server);
+        self.servers[server].epoch.store(epoch, Ordering::Relaxed);
+    }
+
     /// The server of a grant.
     fn served(&self, grant: Grant) -> (Arc<Server>, Grant) {
         (Arc::clone(&self.servers[grant.server]), grant)

@@ -14,7 +14,7 @@ use crate::exit;
 use crate::health::monitor::OnChange;
 use crate::maintenance::Maintenance;
 use crate::pool::Pool;
-use crate::pool::server::{Admin, StateChange};
+use crate::pool::server::{Admin, Health, StateChange};
 use crate::proxy::inquiry::{self, Answer, Inbox, Question};
 use crate::proxy::worker::{CommonLimits, Signal};
 use crate::stats::Registry;
@@ -87,6 +87,12 @@ impl Hands {
                     self.maintenance
                         .end_drain(&place.pool_name, &place.server_name);
                 }
+            }
+            Change::Health(place, up) => {
+                let health = if *up { Health::Up } else { Health::Down };
+                let pool = self.pool(place);
+                let reason = "by an operator";
+                self.tell(&pool, pool.set_health(place.server, health, reason, now));
             }
             Change::Drain(place, over) => {
                 // Maintenance means that as well.

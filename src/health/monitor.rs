@@ -363,6 +363,11 @@ impl Monitor {
     /// A shortage of this host changes nothing: a server taken for dead because we could not ask
     /// would lose all its connections.
     fn observe(&mut self, result: CheckResult) {
+        // An operator may have said something else meanwhile.
+        let known = self.subject.health();
+        if self.verdict.health() != known {
+            self.verdict = Verdict::of(known, self.check.rise, self.check.fall);
+        }
         let health = if result.code == CheckCode::Shortage {
             None
         } else {

@@ -329,6 +329,70 @@ fn a_server_whose_checks_are_stopped_stays_as_it_is() {
     }
 }
 
+/// Columns of `show stat` that tell of a server's health, and words of `show servers state`.
+fn health(balancer: &Balancer, pool: &str, server: &str) -> Vec<String> {
+    let rows = balancer.ask("show stat\n");
+    let mut told: Vec<String> = ["status", "act", "bck", "check_health"]
+        .map(|column| value(&rows, server, column).to_owned())
+        .into();
+    let states = balancer.ask(&format!("show servers state {pool}\n"));
+    let row = states
+        .lines()
+        .find(|row| row.split(' ').nth(3) == Some(server));
+    let states: Vec<_> = row.unwrap().split(' ').collect();
+    // srv_op_state, srv_admin_state; and srv_check_health, if it is checked: HAProxy has another
+    // one before the first word of an operator than after it.
+    told.extend([5, 6].map(|at| states[at].to_owned()));
+    if pool != "plain" {
+        told.push(states[12].to_owned());
+    }
+    told
+}
+
+#[test]
+fn health_is_what_an_operator_says_until_a_check_says_otherwise() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    let warren = Balancer::warren(&servers);
+    let both = [&haproxy, &warren];
+    let same = |pool, server| {
+        let [theirs, ours] = both.map(|balancer| health(balancer, pool, server));
+        assert_eq!(ours, theirs, "{pool}/{server}");
+        ours
+    };
+    // Where nobody checks it stays.
+    for (command, state) in [("down", "0"), ("up", "2"), ("down", "0")] {
+        let _ = both.map(|one| one.ask_line(&format!("set server plain/n1 health {command}")));
+        assert_eq!(same("plain", "n1")[4], state);
+    }
+    let _ = both.map(|one| one.ask_line("disable health rabbit/r2"));
+    let _ = both.map(|one| one.ask_line("set server rabbit/r2 health down"));
+    assert_eq!(same("rabbit", "r2")[4], "0");
+    let down = |rows: &str| {
+        let backend = rows.lines().find(|row| row.starts_with("rabbit,BACKEND,"));
+        backend.unwrap().split(',').nth(17) == Some("DOWN")
+    };
+    let _ = both.map(|one| one.ask_until("show stat\n", down));
+    // Checks bring it back.
+    let _ = both.map(|one| one.ask_line("enable health rabbit/r2"));
+    let up = |rows: &str| value(rows, "r2", "status") == "UP";
+    let _ = both.map(|one| one.ask_until("show stat\n", up));
+    assert_eq!(same("rabbit", "r2")[4], "2");
+    // One that is up and is said to be down goes down at once, with its connections.
+    let mut clients = [client(&warren, "1")];
+    let _ = warren.ask_line("set server rabbit/r2 health down");
+    assert!(clients.iter_mut().all(is_over));
+    let _ = warren.ask_until("show stat\n", up);
+    warren.log_until("command=\"set server rabbit/r2 health down\"");
+    let answer = warren.ask_line("set server rabbit/r2 health stopping");
+    assert!(
+        answer.starts_with("warren does not support this"),
+        "{answer}"
+    );
+}
+
 #[test]
 fn a_disabled_frontend_refuses_clients_and_keeps_those_it_has() {
     let servers = Servers::start();

@@ -47,6 +47,8 @@ pub enum Change {
     Address(Place, SocketAddr),
     /// Whether a server is checked.
     Checked(Place, bool),
+    /// Whether a server is up, as if its checks had said so.
+    Health(Place, bool),
     /// The open connections of a server are ended.
     EndServer(Place),
     /// A server gets no new connections, and those it has are closed over this time.
@@ -84,6 +86,8 @@ impl Display for Change {
                 let (ip, port) = (address.ip(), address.port());
                 write!(f, "{} addr {ip} port {port}", set(place))
             }
+            Self::Health(place, true) => write!(f, "{} health up", set(place)),
+            Self::Health(place, false) => write!(f, "{} health down", set(place)),
             Self::Checked(place, true) => write!(f, "enable health {place}"),
             Self::Checked(place, false) => write!(f, "disable health {place}"),
             Self::EndServer(place) => write!(f, "shutdown sessions server {place}"),
@@ -158,7 +162,9 @@ pub(super) fn set_server(
         ["check-addr" | "check-port", ..] if !is_checked(&place, config) => Err(Reply::Text(
             "health checks are not enabled on this server".to_owned(),
         )),
-        ["health", "up" | "stopping" | "down", ..] | ["check-addr" | "check-port", ..] => {
+        ["health", "up", ..] => done(Change::Health(place, true)),
+        ["health", "down", ..] => done(Change::Health(place, false)),
+        ["health", "stopping", ..] | ["check-addr" | "check-port", ..] => {
             refuse("warren does not support this; 'set server <srv> state' may do.")
         }
         ["health", ..] => refuse("'set server <srv> health' expects 'up', 'stopping', or 'down'."),

@@ -35,6 +35,27 @@ impl Table {
         })
     }
 
+    /// Takes an operator's word for the health of a server; its next check goes on from `score`.
+    pub(in crate::pool) fn pronounce(
+        &mut self,
+        server: usize,
+        health: Health,
+        score: u32,
+        reason: &str,
+        now: Instant,
+    ) -> Option<StateChange> {
+        if let Some(check) = &mut self.records[server].check {
+            check.score = score;
+        }
+        self.change(server, reason, now, |table| {
+            let was_up = table.records[server].health == Health::Up;
+            table.set_health(server, health, now);
+            if was_up && health == Health::Down {
+                table.revoke(server);
+            }
+        })
+    }
+
     pub(in crate::pool) fn set_admin(
         &mut self,
         server: usize,
