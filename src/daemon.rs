@@ -617,16 +617,7 @@ impl Control {
 
     /// The line that `systemctl status` shows.
     fn status(&self) -> String {
-        let scene = self.registry.scene();
-        let usable = scene.pools.iter().map(|pool| pool.usable());
-        let usable: u32 = usable.map(|(a, b)| a + b).sum();
-        let servers = scene.servers.len();
-        let open = self.registry.connections.get();
-        let draining = match self.registry.stopping.load(Ordering::Relaxed) {
-            true => "draining; ",
-            false => "",
-        };
-        format!("{draining}{usable}/{servers} servers usable; {open} connections")
+        self.registry.snapshot(Instant::now()).headline()
     }
 
     /// The state, for the log.

@@ -17,6 +17,7 @@ use reloads::Reloads;
 pub mod collect;
 pub mod csv;
 pub mod form;
+pub mod headline;
 pub mod history;
 pub mod info;
 pub mod reloads;

@@ -44,6 +44,7 @@ const PURE: &[&str] = &[
     "proxy/sight.rs",
     "stats/csv.rs",
     "stats/form.rs",
+    "stats/headline.rs",
     "stats/history.rs",
     "stats/info.rs",
     "stats/schema.rs",

@@ -258,7 +258,7 @@ pub struct VirtualRouterSnapshot {
 
 impl VirtualRouterSnapshot {
     /// What is wrong with it now, to be read after its name.
-    fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self) -> Option<String> {
         if let Some(what) = &self.waiting_for {
             return Some(format!("waits for {what}"));
         }

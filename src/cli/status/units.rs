@@ -1,5 +1,7 @@
 //! *pure* Numbers for people.
 
+pub(crate) use crate::stats::headline::count;
+
 /// Bytes with a binary unit: `0 B`, `17 KiB`, `1.2 GiB`.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -23,19 +25,6 @@ fn one_decimal(tenths: u128) -> String {
     } else {
         (tenths / 10).to_string()
     }
-}
-
-/// A count with thousands apart: `1,204`.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A short time: `0.35 ms`, `12 ms`, `1.2 s`, and longer ones as [`age`].
