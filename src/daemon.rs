@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
+mod bind;
 mod election;
 mod reload;
 
@@ -31,10 +32,9 @@ use crate::config::Config;
 use crate::config::limits::{Needs, PIPES_PER_WORKER};
 use crate::exit;
 use crate::health::monitor::{Monitors, OnChange};
-use crate::lifecycle::{Notifier, signals};
+use crate::lifecycle::{Notifier, fd_store, signals};
 use crate::pool::Pool;
 use crate::pool::server::{State, StateChange};
-use crate::proxy::listener;
 use crate::proxy::worker::{self, CommonLimits, Shared, Signal, Sockets, Stage};
 use crate::stats::{Budget, Registry};
 
@@ -202,12 +202,20 @@ pub fn run(
     file: PathBuf,
     logs_dropped: Arc<AtomicU64>,
 ) -> Result<(), StartError> {
-    let mut built = build(config, logs_dropped)?;
-    built.file = Some(file);
-    let (commands, receiver) = mpsc::channel(COMMANDS);
-    drive(async {
-        signals(commands).map_err(StartError::Thread)?;
-        control(built, receiver, || {}).await
+    let listeners = config.listeners.iter();
+    let addresses: Vec<_> = listeners.flat_map(|listen| listen.bind.clone()).collect();
+    let run = || {
+        let mut built = build(config, logs_dropped)?;
+        built.file = Some(file);
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        drive(async {
+            signals(commands).map_err(StartError::Thread)?;
+            control(built, receiver, || {}).await
+        })
+    };
+    run().inspect_err(|_| {
+        // Nobody knows whether a further start will succeed: clients shall not wait for it.
+        fd_store::forget(addresses);
     })
 }
 
@@ -244,8 +252,7 @@ fn build(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<Built, Sta
         max_connections,
         max_pipes: u32::try_from(workers * pipes_per_worker).unwrap_or(u32::MAX),
     };
-    let mut sockets: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
-    let addresses = bind(&config, &mut sockets)?;
+    let (addresses, sockets) = bind::all(&config)?;
     let registry = Registry::new(config, budget, logs_dropped, Instant::now());
     Ok(Built {
         registry: Arc::new(registry),
@@ -275,27 +282,6 @@ fn budget(config: &Config) -> Result<(u64, u32), StartError> {
     let possible = needs.connections(descriptors);
     let possible = u32::try_from(possible).unwrap_or(u32::MAX);
     Ok((limit, if asked == 0 { possible } else { asked }))
-}
-
-fn bind(config: &Config, sockets: &mut [Sockets]) -> Result<Vec<Vec<SocketAddr>>, StartError> {
-    let mut addresses = Vec::new();
-    for listen in &config.listeners {
-        let mut bound = Vec::new();
-        for &address in &listen.bind {
-            let failed = |source| StartError::Bind {
-                name: listen.name.clone(),
-                address,
-                source,
-            };
-            let shared = listener::bind(address, sockets.len(), true).map_err(failed)?;
-            bound.push(shared[0].local_addr().map_err(failed)?);
-            for (worker, socket) in sockets.iter_mut().zip(shared) {
-                worker.push((address, socket));
-            }
-        }
-        addresses.push(bound);
-    }
-    Ok(addresses)
 }
 
 /// The control thread: checks, admin socket, watchdog, and the way down.
@@ -382,6 +368,8 @@ fn start_workers(
     sockets: Vec<Sockets>,
     pipes: usize,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
+    // From now on somebody will accept from them, now or after the next start.
+    fd_store::keep(sockets.iter().flatten().map(|(_, socket)| socket));
     let workers = sockets.into_iter().enumerate();
     let threads = workers
         .map(|(index, sockets)| worker::start(index, shared.clone(), limits, sockets, pipes));

@@ -1,10 +1,7 @@
 //! Signals, readiness and watchdog to systemd, the drain.
 
-use std::ffi::OsStr;
+use std::cell::RefCell;
 use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -13,23 +10,18 @@ use tokio::sync::mpsc;
 
 use crate::daemon::Command;
 
-/// The socket of the service manager (sd_notify(3)); unset when nobody wants to know.
-const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+pub mod fd_store;
+mod manager;
+
+use manager::Manager;
 
 /// Tells systemd how the daemon is. Without systemd every call does nothing.
-///
-/// A message that cannot be sent is logged and forgotten: systemd draws its own conclusions from
-/// silence. The socket never blocks, so that a hanging service manager cannot hang the daemon.
 #[derive(Debug)]
 pub struct Notifier {
     manager: Option<Manager>,
     watchdog: Option<Duration>,
-}
-
-#[derive(Debug)]
-struct Manager {
-    socket: UnixDatagram,
-    address: SocketAddr,
+    /// The line in `systemctl status`: a new one is sent, the same one is not.
+    shown: RefCell<String>,
 }
 
 impl Notifier {
@@ -39,17 +31,16 @@ impl Notifier {
     ///
     /// `NOTIFY_SOCKET` is set but is no socket address, or no socket can be had.
     pub fn from_environment() -> io::Result<Self> {
-        let manager = std::env::var_os(NOTIFY_SOCKET)
-            .map(|name| Manager::at(&name))
-            .transpose()?;
         Ok(Self {
-            manager,
+            manager: Manager::from_environment()?,
+            shown: RefCell::default(),
             watchdog: sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()),
         })
     }
 
     /// The daemon serves. `status` is one line for `systemctl status`.
     pub fn ready(&self, status: &str) {
+        self.shown.replace(status.to_owned());
         self.send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
     }
 
@@ -66,8 +57,12 @@ impl Notifier {
         self.send(&[NotifyState::Ready]);
     }
 
-    /// Replaces the line in `systemctl status`.
+    /// Replaces the line in `systemctl status`, unless it is the same.
     pub fn status(&self, text: &str) {
+        if *self.shown.borrow() == text {
+            return;
+        }
+        self.shown.replace(text.to_owned());
         self.send(&[NotifyState::Status(&one_line(text))]);
     }
 
@@ -98,28 +93,7 @@ impl Notifier {
             return;
         };
         let message: String = states.iter().map(|state| format!("{state}\n")).collect();
-        if let Err(error) = manager.send(&message) {
-            tracing::warn!(%error, "the service manager cannot be notified");
-        }
-    }
-}
-
-impl Manager {
-    /// A path, or an abstract name behind `@`.
-    fn at(name: &OsStr) -> io::Result<Self> {
-        let address = match name.as_bytes().strip_prefix(b"@") {
-            Some(name) => SocketAddr::from_abstract_name(name)?,
-            None => SocketAddr::from_pathname(name)?,
-        };
-        let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket, address })
-    }
-
-    fn send(&self, message: &str) -> io::Result<()> {
-        self.socket
-            .send_to_addr(message.as_bytes(), &self.address)
-            .map(drop)
+        manager.tell(&message, &[]);
     }
 }
 
@@ -158,6 +132,10 @@ pub fn signals(commands: mpsc::Sender<Command>) -> io::Result<()> {
 mod tests {
     //! A socket plays the service manager.
 
+    use std::ffi::OsStr;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
     use super::*;
 
     fn pair(name: &OsStr, address: &SocketAddr) -> (Notifier, UnixDatagram) {
@@ -165,6 +143,7 @@ mod tests {
         let notifier = Notifier {
             manager: Some(Manager::at(name).unwrap()),
             watchdog: Some(Duration::from_secs(10)),
+            shown: RefCell::default(),
         };
         (notifier, server)
     }
@@ -188,6 +167,8 @@ mod tests {
         );
         notifier.status("draining");
         assert_eq!(heard(&server), "STATUS=draining\n");
+        // The same line is not sent again.
+        notifier.status("draining");
         notifier.stopping();
         assert_eq!(heard(&server), "STOPPING=1\n");
         notifier.extend_timeout(Duration::from_secs(2));
@@ -220,6 +201,7 @@ mod tests {
         let nobody = Notifier {
             manager: None,
             watchdog: None,
+            shown: RefCell::default(),
         };
         nobody.ready("alone");
         assert_eq!(nobody.watchdog_interval(), None);

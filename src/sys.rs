@@ -2,8 +2,10 @@
 #![allow(unsafe_code, reason = "each block says why it is sound")]
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::libc::{AF_PACKET, sa_family_t, sockaddr_ll, socklen_t};
 use socket2::{SockAddr, Socket};
@@ -52,6 +54,26 @@ pub fn link_layer(index: u32, protocol: u16) -> io::Result<SockAddr> {
         })?
     };
     Ok(address)
+}
+
+/// The descriptors that the service manager gave this process at its start, with their names
+/// (sd_listen_fds(3)); they are not passed on. Later calls return nothing.
+///
+/// # Errors
+///
+/// The environment contradicts itself, or names descriptors that are not open.
+pub fn inherited() -> io::Result<Vec<(OwnedFd, String)>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Ok(Vec::new());
+    }
+    let given = sd_notify::listen_fds_with_names()?;
+    let owned = given.map(|(descriptor, name)| {
+        // SAFETY: the service manager opened them before this program began, as the environment
+        // tells this process by its id, so nothing in it owns them; and they are taken only once.
+        (unsafe { OwnedFd::from_raw_fd(descriptor) }, name)
+    });
+    Ok(owned.collect())
 }
 
 /// Lets the kernel kill the process that `command` starts when the thread that starts it ends

@@ -38,6 +38,7 @@ const PURE: &[&str] = &[
     "health/verdict.rs",
     "maintenance/pace.rs",
     "maintenance/share.rs",
+    "lifecycle/fd_store/name.rs",
     "pool.rs",
     "proxy/account.rs",
     "proxy/proxy_protocol.rs",

@@ -27,7 +27,7 @@ use crate::config::error::Problems;
 use crate::config::{self, Config};
 use crate::exit;
 use crate::health::monitor::{Monitors, OnChange};
-use crate::lifecycle::Notifier;
+use crate::lifecycle::{Notifier, fd_store};
 use crate::pool::Pool;
 use crate::proxy::inquiry::{Inbox, Question};
 use crate::proxy::listener;
@@ -238,6 +238,7 @@ impl Reloader {
             .borrow_mut()
             .follow(&scene.pools, &self.on_change);
         checked.await;
+        fd_store::keep(sockets.iter().flatten().map(|(_, socket)| socket));
         for (inbox, sockets) in self.inboxes.iter().zip(sockets) {
             // A worker that has ended has nothing to do any more.
             let _ = inbox

@@ -1,18 +1,19 @@
 //! Bind, accept, limits, and the three kinds of accept failure.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::connect::keepalive;
 use super::connection;
 use super::limit::Slot;
 use super::worker::{Door, Post, Worker};
+use crate::lifecycle::fd_store;
 
 /// Connections that the kernel keeps for us while we don't accept; net.core.somaxconn caps it.
 const BACKLOG: i32 = 4096;
@@ -39,8 +40,24 @@ pub fn bind(address: SocketAddr, workers: usize, alone: bool) -> io::Result<Vec<
     let first = open(address, true)?;
     // Port 0 is the kernel's choice; the other workers need the same.
     let address = first.local_addr()?;
-    let mut sockets = vec![first];
-    for _ in 1..workers {
+    complete(vec![first], address, workers)
+}
+
+/// Makes the sockets that are here of one address at least one per worker.
+///
+/// # Errors
+///
+/// The kernel's, when it refuses a further socket, or to set an option.
+pub fn complete(
+    mut sockets: Vec<StdListener>,
+    address: SocketAddr,
+    workers: usize,
+) -> io::Result<Vec<StdListener>> {
+    for socket in &sockets {
+        // What an earlier version has opened may have other options.
+        prepare(&SockRef::from(socket))?;
+    }
+    while sockets.len() < workers {
         sockets.push(open(address, true)?);
     }
     Ok(sockets)
@@ -60,12 +77,18 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    prepare(&SockRef::from(&socket))?;
+    Ok(socket.into())
+}
+
+/// Sets what can be set at any time, and listens.
+fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
     // Accepted sockets inherit these two.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&keepalive())?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    socket.listen(BACKLOG)
 }
 
 /// What a failed accept() deserves.
@@ -120,7 +143,7 @@ pub(super) async fn run(worker: Rc<Worker>, post: Rc<Post>, socket: StdListener)
             Ok(None) if post.is_leaving() => return take_in(&worker, &door, listener),
             Ok(None) => {
                 // Without a socket clients are refused, and try another node.
-                drop(listener);
+                end(listener);
                 opened(&worker, &post).await;
                 listener = again(&address);
                 continue;
@@ -152,6 +175,7 @@ pub(super) async fn run(worker: Rc<Worker>, post: Rc<Post>, socket: StdListener)
                 worker.complain(format_args!(
                     "listener {name} is broken: {error}; binding anew"
                 ));
+                end(listener);
                 tokio::time::sleep(PAUSE_BROKEN).await;
                 listener = again(&address);
             }
@@ -189,15 +213,32 @@ fn take_in(worker: &Rc<Worker>, door: &Rc<Door>, listener: io::Result<TcpListene
                 // Nobody else comes: the rate need not be kept.
                 let _ = enter(worker, door, client, peer, slot);
             }
-            Err(_) => return,
+            Err(_) => break,
         }
     }
+    shut(&SockRef::from(&listener));
+}
+
+/// Ends a socket, also for the service manager, which may have a copy.
+fn end(listener: io::Result<TcpListener>) {
+    if let Ok(listener) = listener {
+        shut(&SockRef::from(&listener));
+    }
+}
+
+fn shut(socket: &SockRef<'_>) {
+    // One that is broken may not even do that.
+    let _ = socket.shutdown(Shutdown::Both);
 }
 
 /// The same address once more.
 fn again(address: &io::Result<SocketAddr>) -> io::Result<TcpListener> {
     match address {
-        Ok(address) => open(*address, true).and_then(TcpListener::from_std),
+        Ok(address) => {
+            let socket = open(*address, true)?;
+            fd_store::keep([&socket]);
+            TcpListener::from_std(socket)
+        }
         Err(error) => Err(io::Error::from(error.kind())),
     }
 }

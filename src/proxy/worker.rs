@@ -266,11 +266,13 @@ impl Worker {
                 moves: !scene.config.virtual_routers.is_empty(),
             });
             for address in &config.bind {
-                if let Some(at) = left.iter().position(|post| post.address == *address) {
+                // More than one of an address, if an earlier run had more workers.
+                while let Some(at) = left.iter().position(|post| post.address == *address) {
                     let post = left.swap_remove(at);
                     post.door.replace(Rc::clone(&door));
                     posts.push(post);
-                } else if let Some(at) = sockets.iter().position(|(of, _)| of == address) {
+                }
+                while let Some(at) = sockets.iter().position(|(of, _)| of == address) {
                     posts.push(self.accept_on(&door, sockets.swap_remove(at)));
                 }
             }
