@@ -23,6 +23,7 @@ mod bind;
 mod election;
 mod reload;
 
+use bind::Bound;
 use election::{Election, Voice};
 use reload::{Reloader, Request};
 
@@ -162,7 +163,7 @@ impl Running {
 /// See [`StartError`].
 pub fn start(config: Arc<Config>) -> Result<Running, StartError> {
     let built = build(config, Arc::default())?;
-    let (registry, addresses) = (Arc::clone(&built.registry), built.addresses.clone());
+    let (registry, addresses) = (Arc::clone(&built.registry), built.bound.addresses.clone());
     let (commands, receiver) = mpsc::channel(COMMANDS);
     let (ready, accepting) = std::sync::mpsc::channel();
     let control = std::thread::Builder::new()
@@ -236,10 +237,7 @@ struct Built {
     registry: Arc<Registry>,
     /// Where the configuration came from.
     file: Option<PathBuf>,
-    /// By listener.
-    addresses: Vec<Vec<SocketAddr>>,
-    /// By worker.
-    sockets: Vec<Sockets>,
+    bound: Bound,
     pipes_per_worker: usize,
 }
 
@@ -252,13 +250,12 @@ fn build(config: Arc<Config>, logs_dropped: Arc<AtomicU64>) -> Result<Built, Sta
         max_connections,
         max_pipes: u32::try_from(workers * pipes_per_worker).unwrap_or(u32::MAX),
     };
-    let (addresses, sockets) = bind::all(&config)?;
+    let bound = bind::all(&config)?;
     let registry = Registry::new(config, budget, logs_dropped, Instant::now());
     Ok(Built {
         registry: Arc::new(registry),
         file: None,
-        addresses,
-        sockets,
+        bound,
         pipes_per_worker,
     })
 }
@@ -293,8 +290,7 @@ async fn control(
     let Built {
         registry,
         file,
-        addresses,
-        sockets,
+        bound,
         pipes_per_worker,
     } = built;
     let (signal, receiver) = watch::channel(Signal::default());
@@ -335,7 +331,7 @@ async fn control(
         signal: receiver,
         inboxes: Arc::clone(&hands.inboxes),
     };
-    let serving = control.start_serving(shared, &limits, sockets, pipes_per_worker, addresses);
+    let serving = control.start_serving(shared, &limits, bound, pipes_per_worker);
     let threads = serving.await?;
     let reloader = Reloader {
         file,
@@ -451,18 +447,21 @@ impl Control {
         &self,
         shared: Shared,
         limits: &CommonLimits,
-        sockets: Vec<Sockets>,
+        bound: Bound,
         pipes: usize,
-        addresses: Vec<Vec<SocketAddr>>,
     ) -> Result<Vec<JoinHandle<()>>, StartError> {
-        let threads = start_workers(shared, limits, sockets, pipes)?;
-        if !self.registry.config().virtual_routers.is_empty()
-            && let Err(error) = self.election.start(&self.registry)
-        {
-            self.end_workers().await;
-            return Err(error);
+        let threads = start_workers(shared, limits, bound.sockets, pipes)?;
+        let config = self.registry.config();
+        if !config.virtual_routers.is_empty() {
+            if bound.resumed {
+                tokio::time::sleep(election::HEAD_START).await;
+            }
+            if let Err(error) = self.election.start(&self.registry) {
+                self.end_workers().await;
+                return Err(error);
+            }
         }
-        for (listen, addresses) in self.registry.config().listeners.iter().zip(addresses) {
+        for (listen, addresses) in config.listeners.iter().zip(bound.addresses) {
             tracing::info!(listener = %listen.name, ?addresses, "accepting");
         }
         Ok(threads)

@@ -8,14 +8,23 @@ use crate::lifecycle::fd_store;
 use crate::proxy::listener;
 use crate::proxy::worker::Sockets;
 
-/// One socket per worker for each address of the configuration, and by listener the bound
-/// addresses, port 0 resolved. A worker gets more of an address when an earlier run had more
-/// workers: clients may wait in each of them.
+/// What is bound.
+pub(super) struct Bound {
+    /// By listener, port 0 resolved.
+    pub(super) addresses: Vec<Vec<SocketAddr>>,
+    /// By worker.
+    pub(super) sockets: Vec<Sockets>,
+    /// Some are from an earlier run, and clients may wait in them.
+    pub(super) resumed: bool,
+}
+
+/// One socket per worker for each address of the configuration. A worker gets more of an address
+/// when an earlier run had more workers: clients may wait in each of them.
 ///
 /// # Errors
 ///
 /// An address that cannot be bound.
-pub(super) fn all(config: &Config) -> Result<(Vec<Vec<SocketAddr>>, Vec<Sockets>), StartError> {
+pub(super) fn all(config: &Config) -> Result<Bound, StartError> {
     let listed = |address: &SocketAddr| {
         let mut listeners = config.listeners.iter();
         listeners.any(|listen| listen.bind.contains(address))
@@ -24,6 +33,7 @@ pub(super) fn all(config: &Config) -> Result<(Vec<Vec<SocketAddr>>, Vec<Sockets>
         .into_iter()
         .partition(|(address, _)| listed(address));
     give_up(surplus);
+    let resumed = !kept.is_empty();
     let mut sockets: Vec<Sockets> = (0..config.global.workers).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     for listen in &config.listeners {
@@ -49,7 +59,11 @@ pub(super) fn all(config: &Config) -> Result<(Vec<Vec<SocketAddr>>, Vec<Sockets>
         }
         addresses.push(bound);
     }
-    Ok((addresses, sockets))
+    Ok(Bound {
+        addresses,
+        sockets,
+        resumed,
+    })
 }
 
 /// Closes sockets whose addresses are no longer in the configuration. New ones may overlap with

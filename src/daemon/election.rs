@@ -22,6 +22,12 @@ const COMMANDS: usize = 16;
 /// A router that is told to stop waits for another one as long as the slowest would take; this is
 /// for what comes after.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// The priority of the owner of an address, whose host has it always.
+const OWNER: u8 = 255;
+/// Clients may have connected to a virtual address while no daemon ran, and wait in a backlog. The
+/// workers reset them at once, but that reaches them only while this node still has the address. So
+/// the vrrp thread, which removes it, begins so much later.
+pub(super) const HEAD_START: Duration = Duration::from_millis(250);
 
 /// What the vrrp thread is told and what it tells; without virtual routers nobody listens.
 #[derive(Clone)]
@@ -95,6 +101,11 @@ fn channel(registry: &Registry) -> (Voice, mpsc::Receiver<Command>, mpsc::Receiv
     let pools = config.pools.iter();
     let pools: Pools = pools.map(|pool| PoolInput::new(&pool.name)).collect();
     let inputs = Inputs::new(registry.workers.clone(), tell_changed);
+    // Nothing is ours before it is claimed.
+    let routers = config.virtual_routers.iter();
+    let others = routers.filter(|router| router.priority != OWNER);
+    let addresses = others.flat_map(|router| router.addresses.iter().map(|net| net.addr()));
+    inputs.tell_absent(addresses.collect());
     let voice = Voice {
         inputs: Arc::new(inputs),
         pools: Rc::new(RefCell::new(pools)),
