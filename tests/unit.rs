@@ -48,6 +48,12 @@ fn the_user_is_created() {
 }
 
 #[test]
+fn a_reload_checks_the_file_first() {
+    let steps = ["/usr/sbin/warren check", "/bin/kill -HUP $MAINPID"];
+    assert_eq!(settings("ExecReload"), steps);
+}
+
+#[test]
 fn the_daemon_may_use_what_it_needs_and_no_more() {
     assert_eq!(settings("Type"), ["notify"]);
     for capabilities in ["AmbientCapabilities", "CapabilityBoundingSet"] {
