@@ -7,6 +7,8 @@ use warren::cli::{DEFAULT_CONFIG, DEFAULT_SOCKET, exit};
 
 const UNIT: &str = include_str!("../systemd/warren.service");
 const SYSUSERS: &str = include_str!("../systemd/warren.sysusers");
+const TMPFILES: &str = include_str!("../systemd/warren.tmpfiles");
+const CHANGELOG: &str = include_str!("../packaging/changelog");
 
 /// All values of a setting, in the order of the file.
 fn settings(name: &str) -> Vec<&'static str> {
@@ -48,9 +50,26 @@ fn the_user_is_created() {
 }
 
 #[test]
+fn the_folder_of_the_configuration_is_created() {
+    let folder = Path::new(DEFAULT_CONFIG).parent();
+    let folder = folder.expect("it lies in a folder").display();
+    let line = format!("d {folder} 0755 root root -");
+    assert!(TMPFILES.lines().any(|found| found == line), "{line}");
+}
+
+#[test]
 fn a_reload_checks_the_file_first() {
     let steps = ["/usr/sbin/warren check", "/bin/kill -HUP $MAINPID"];
     assert_eq!(settings("ExecReload"), steps);
+}
+
+#[test]
+fn the_package_has_the_version_of_the_program() {
+    let latest = format!("warren ({}-1) ", env!("CARGO_PKG_VERSION"));
+    assert!(CHANGELOG.starts_with(&latest), "{latest}");
+    let readme = include_str!("../README.md");
+    let named = format!("warren_{}-1_amd64.deb", env!("CARGO_PKG_VERSION"));
+    assert!(readme.contains(&named), "{named}");
 }
 
 #[test]
