@@ -55,6 +55,7 @@ const TESTS: &[Test<World>] = &[
     test!(restart::a_restart_refuses_nobody),
     test!(restart::a_killed_daemon_refuses_nobody),
     test!(restart::workers_and_addresses_may_change),
+    test!(restart::a_reload_keeps_the_copies_in_step),
     test!(restart::what_shall_refuse_refuses),
     test!(pair::the_quick_start_works_as_printed),
     test!(pair::clients_who_came_to_a_dead_master_are_reset),

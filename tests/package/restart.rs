@@ -114,6 +114,28 @@ pub(crate) fn workers_and_addresses_may_change(packages: &Packages) {
     assert!(!is_refused(&machine, ENTRANCE));
 }
 
+pub(crate) fn a_reload_keeps_the_copies_in_step(packages: &Packages) {
+    const OTHER: &str = "127.0.0.1:5680";
+    let (machine, _server) = machine(packages, &listening_at(&[ENTRANCE], 2));
+    machine.ok("systemctl start warren");
+    let keeps = |count: &str| {
+        machine.until(&format!("{count} copies"), || {
+            (kept(&machine) == count).then_some(())
+        });
+    };
+    configure(&machine, &listening_at(&[ENTRANCE, OTHER], 2));
+    machine.ok("systemctl reload warren");
+    keeps("4");
+    restart(&machine);
+    assert_eq!(kept(&machine), "4");
+    assert!(!is_refused(&machine, OTHER));
+    configure(&machine, &listening_at(&[ENTRANCE], 2));
+    machine.ok("systemctl reload warren");
+    keeps("2");
+    assert!(is_refused(&machine, OTHER));
+    assert!(!is_refused(&machine, ENTRANCE));
+}
+
 pub(crate) fn what_shall_refuse_refuses(packages: &Packages) {
     let (machine, _server) = machine(packages, &listening_at(&[ENTRANCE], 2));
     machine.ok("systemctl start warren");
