@@ -163,8 +163,18 @@ pub(crate) fn what_shall_refuse_refuses(packages: &Packages) {
     restart(&machine);
     clients.are_served(&machine);
     assert_eq!(clients.stop(), []);
-    // Nobody waits for a daemon that does not start.
+    // Nobody waits for a daemon that does not start. This one is not even tried again.
+    configure(&machine, "[listen.l0]");
+    machine.fails("systemctl restart warren");
+    machine.until("clients are refused", || {
+        is_refused(&machine, ENTRANCE).then_some(())
+    });
+    assert_eq!(kept(&machine), "0");
+    // And this one again and again.
     let config = listening_at(&[ENTRANCE], 2);
+    configure(&machine, &config);
+    machine.ok("systemctl restart warren");
+    assert_eq!(kept(&machine), "2");
     configure(
         &machine,
         &format!("{config}\n[admin]\nsocket = \"/run/nowhere/admin.sock\""),
