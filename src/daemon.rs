@@ -464,6 +464,7 @@ impl Control {
         for (listen, addresses) in config.listeners.iter().zip(bound.addresses) {
             tracing::info!(listener = %listen.name, ?addresses, "accepting");
         }
+        self.registry.accepting.store(true, Ordering::Relaxed);
         Ok(threads)
     }
 

@@ -14,12 +14,15 @@ use crate::proxy::limit::AcceptRate;
 use history::Clear;
 use reloads::Reloads;
 
+pub mod chart;
 pub mod collect;
 pub mod csv;
 pub mod form;
 pub mod headline;
 pub mod history;
 pub mod info;
+pub mod metrics;
+pub mod readiness;
 pub mod reloads;
 pub mod schema;
 pub mod servers_conn;
@@ -491,6 +494,8 @@ pub struct Registry {
     pub started: Instant,
     /// When the daemon started, by the wall clock, for people only.
     pub started_at: SystemTime,
+    /// Set when the first checks are in and clients are accepted.
+    pub accepting: AtomicBool,
     /// Set when the daemon stops accepting.
     pub stopping: AtomicBool,
     /// Log lines that were dropped because the sink was slow or broken.
@@ -527,6 +532,7 @@ impl Registry {
             descriptors: budget.descriptors,
             started: now,
             started_at: SystemTime::now(),
+            accepting: false.into(),
             stopping: false.into(),
             logs_dropped,
             history: Mutex::default(),

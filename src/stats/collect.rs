@@ -10,9 +10,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use super::history::{Baseline, Clear, Flow, History, PoolHistory, PoolSample, Sample};
 use super::snapshot::{
-    AverageTimes, CheckStatus, ConfigurationSnapshot, EndingCount, HeardSnapshot, Identity,
-    Latency, Level, ListenerSnapshot, OtherMasterSnapshot, Percentiles, Pipes, PoolSnapshot,
-    ServerStatus, Snapshot, VirtualRouterSnapshot,
+    AverageTimes, CONNECT_BOUNDS_US, CheckStatus, ConfigurationSnapshot, EndingCount,
+    HeardSnapshot, Identity, LENGTH_BOUNDS_MS, Latency, Level, ListenerSnapshot,
+    OtherMasterSnapshot, Percentiles, Pipes, PoolSnapshot, ServerStatus, Snapshot,
+    VirtualRouterSnapshot, Within,
 };
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
 use super::{Averages, Latencies, Listener, Registry, Scene, WorkerCounters};
@@ -131,6 +132,7 @@ impl Registry {
             started_at: started_at.map_or(0, |since_epoch| since_epoch.as_secs()),
             uptime_ms: since(self.started, now),
             workers: self.workers.len(),
+            accepting: self.accepting.load(Ordering::Relaxed),
             stopping: self.stopping.load(Ordering::Relaxed),
             configuration: self.configuration(),
             connections: Level {
@@ -147,6 +149,8 @@ impl Registry {
             pipes: self.pipes(),
             descriptors: self.descriptors,
             logs_dropped: self.logs_dropped.load(Ordering::Relaxed),
+            cpu_us: microseconds(process_cpu()),
+            resident: resident(),
             idle_percent: history.idle_percent.unwrap_or(100),
             listeners: (0..scene.listeners.len())
                 .map(|index| self.listener(&scene, index, &history))
@@ -385,7 +389,24 @@ fn latency(pool: &Pool) -> Latency {
     Latency {
         connect_us: percentiles(&all.connect),
         length_ms: percentiles(&all.length),
+        connect_within: within(&all.connect, &CONNECT_BOUNDS_US),
+        length_within: within(&all.length, &LENGTH_BOUNDS_MS),
     }
+}
+
+/// Counts the values up to each bound, and adds all up.
+fn within(histogram: &Histogram<u64>, bounds: &[u64]) -> Within {
+    let mut within = Within::default();
+    for step in histogram.iter_recorded() {
+        let (value, count) = (step.value_iterated_to(), step.count_at_value());
+        let value = histogram.lowest_equivalent(value);
+        within.sum = within.sum.saturating_add(value.saturating_mul(count));
+        let reached = within.counts.iter_mut().zip(bounds);
+        for (number, _) in reached.filter(|(_, bound)| value <= **bound) {
+            *number += count;
+        }
+    }
+    within
 }
 
 fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
@@ -479,7 +500,6 @@ const fn balance_name(balance: Balance) -> &'static str {
     }
 }
 
-/// User and system time of all threads so far.
 fn virtual_router(router: &RouterStatus, now: Instant) -> VirtualRouterSnapshot {
     let counters = &router.counters;
     let refused = Refusal::ALL.iter().zip(counters.refused);
@@ -526,6 +546,19 @@ fn virtual_router(router: &RouterStatus, now: Instant) -> VirtualRouterSnapshot 
     }
 }
 
+/// What the process has in RAM, in bytes: the second number of /proc/self/statm, in pages.
+fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    let page = page
+        .ok()
+        .flatten()
+        .and_then(|size| u64::try_from(size).ok());
+    pages.unwrap_or(0) * page.unwrap_or(0)
+}
+
+/// User and system time of all threads so far.
 fn process_cpu() -> Duration {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else {
         return Duration::ZERO;
@@ -538,7 +571,8 @@ fn process_cpu() -> Duration {
 }
 
 /// The host's name; `unknown` when it has none that is text.
-fn node_name() -> String {
+#[must_use]
+pub fn node_name() -> String {
     nix::unistd::gethostname()
         .ok()
         .and_then(|name| name.into_string().ok())

@@ -12,7 +12,7 @@ use super::totals::ServerTotals;
 use super::words::check_word;
 use crate::pool::server::{Admin, State};
 
-mod meaning;
+pub(super) mod meaning;
 mod row;
 
 pub use row::COLUMNS;
@@ -299,22 +299,9 @@ fn going_down(word: &str, left: Option<u32>, fall: u32) -> String {
 }
 
 fn backend(pool: &PoolSnapshot, iid: usize, filter: &Filter) -> Row {
-    let sums: ServerTotals = pool
-        .servers
-        .iter()
-        .map(|server| server.totals.clone())
-        .sum();
-    let refused = pool.totals.no_server + pool.totals.queue_full + pool.totals.queue_timeout;
-    let usable = |backup| {
-        let servers = pool.servers.iter();
-        servers.filter(move |server| server.usable() && server.backup == backup)
-    };
-    let (active, spare) = (usable(false).count(), usable(true).count());
-    // The backup servers count only while they are the ones in use.
-    let in_use = usable(active == 0);
-    let weight: u32 = in_use
-        .map(|server| u32::from(server.effective_weight))
-        .sum();
+    let sums = pool.sums();
+    let (active, spare) = (pool.usable_of(false), pool.usable_of(true));
+    let weight = pool.weight();
     let mut row = Row::new('B');
     traffic(&mut row, &sums, &pool.averages, pool.last_session_ms);
     put!(
@@ -327,7 +314,7 @@ fn backend(pool: &PoolSnapshot, iid: usize, filter: &Filter) -> Row {
         "smax" = pool.open.max,
         "slim" = pool.open.limit,
         "stot" = pool.totals.sessions,
-        "econ" = sums.connect_errors + refused,
+        "econ" = sums.connect_errors + pool.refused(),
         "cli_abrt" = sums.client_aborts + pool.totals.client_aborts,
         "status" = backend_status(pool, filter),
         "weight" = weight,

@@ -26,6 +26,7 @@ pub(crate) fn snapshot() -> Snapshot {
         started_at: 1_795_571_519,
         uptime_ms: 273_904_000,
         workers: 2,
+        accepting: true,
         stopping: false,
         configuration: ConfigurationSnapshot {
             read_at: 1_795_571_519,
@@ -52,6 +53,8 @@ pub(crate) fn snapshot() -> Snapshot {
         },
         descriptors: 250_000,
         logs_dropped: 0,
+        cpu_us: 61_250_000,
+        resident: 14_680_064,
         idle_percent: 97,
         listeners: vec![
             listener("amqp", &["0.0.0.0:5672", "[::]:5672"], 0, 1_204),
@@ -203,6 +206,20 @@ fn rabbit() -> PoolSnapshot {
                 p90: 5_200,
                 p99: 3_600_000,
                 max: 7_200_000,
+            },
+            connect_within: Within {
+                counts: [
+                    4, 20_000, 80_000, 87_000, 88_100, 88_120, 88_122, 88_122, 88_122, 88_122,
+                    88_122, 88_122, 88_122, 88_122, 88_122, 88_122,
+                ],
+                sum: 33_000_000,
+            },
+            length_within: Within {
+                counts: [
+                    9_000, 50_000, 60_000, 70_000, 75_000, 80_000, 82_000, 83_000, 84_000, 85_000,
+                    86_000, 88_000, 88_122, 88_122, 88_122, 88_122,
+                ],
+                sum: 99_000_000,
             },
         },
         servers: rabbit_servers(),

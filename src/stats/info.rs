@@ -34,15 +34,42 @@ const FLOATS: [&str; 10] = [
 /// The whole answer, each line ended, no empty line.
 #[must_use]
 pub fn render(snapshot: &Snapshot, style: Style) -> String {
+    lines(snapshot, style.float).written(style)
+}
+
+/// The value of each key, as it is written without a style.
+#[must_use]
+pub(super) fn values(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
+    lines(snapshot, false).values
+}
+
+/// What a key means, in words.
+pub(super) fn about(key: &str) -> &'static str {
+    field(key, false).map_or("", |(_, meaning)| meaning.about)
+}
+
+fn lines(snapshot: &Snapshot, float: bool) -> Lines {
     let mut lines = Lines {
-        float: style.float,
+        float,
         values: Vec::new(),
     };
     product(&mut lines, snapshot);
     connections(&mut lines, snapshot);
     lines.zeros(UNUSED);
     rest(&mut lines, snapshot);
-    lines.written(style)
+    lines
+}
+
+/// What the page of an HAProxy says of it, in one line, for programs that read that page.
+#[must_use]
+pub fn headline(snapshot: &Snapshot) -> String {
+    format!(
+        "HAProxy version {}, released {RELEASE_DATE}, pid = {}, uptime = {}, idle = {} %",
+        version(snapshot),
+        snapshot.pid,
+        uptime(snapshot.uptime_ms / 1000),
+        snapshot.idle_percent
+    )
 }
 
 /// `Name` and `Version` of an answer, also used by `show version`.

@@ -33,6 +33,9 @@ pub struct Snapshot {
     pub uptime_ms: u64,
     /// Worker threads.
     pub workers: usize,
+    /// The first checks are in, and clients are accepted.
+    #[serde(default)]
+    pub accepting: bool,
     /// It does not accept any more.
     pub stopping: bool,
     /// The configuration in force.
@@ -57,6 +60,12 @@ pub struct Snapshot {
     pub descriptors: u64,
     /// Log lines that were dropped.
     pub logs_dropped: u64,
+    /// Processor time of the whole process since it started.
+    #[serde(default)]
+    pub cpu_us: u64,
+    /// Memory that the process has in RAM, in bytes; 0: not known.
+    #[serde(default)]
+    pub resident: u64,
     /// Share of the workers' CPU time left over during the last second, in percent.
     pub idle_percent: u8,
     /// In the order of the configuration.
@@ -385,6 +394,38 @@ impl PoolSnapshot {
     pub fn usable(&self) -> usize {
         self.servers.iter().filter(|server| server.usable()).count()
     }
+
+    /// How many take new connections of those that are backup servers, or are not.
+    pub(super) fn usable_of(&self, backup: bool) -> usize {
+        let servers = self.servers.iter();
+        servers
+            .filter(|server| server.usable() && server.backup == backup)
+            .count()
+    }
+
+    /// The weights of the servers in use together. Backup servers count only while they are the
+    /// ones in use.
+    pub(super) fn weight(&self) -> u32 {
+        let backup = self.usable_of(false) == 0;
+        let servers = self.servers.iter();
+        servers
+            .filter(|server| server.usable() && server.backup == backup)
+            .map(|server| u32::from(server.effective_weight))
+            .sum()
+    }
+
+    /// The counters of all its servers together.
+    pub(super) fn sums(&self) -> ServerTotals {
+        self.servers
+            .iter()
+            .map(|server| server.totals.clone())
+            .sum()
+    }
+
+    /// Connections that no server was found for.
+    pub(super) fn refused(&self) -> u64 {
+        self.totals.no_server + self.totals.queue_full + self.totals.queue_timeout
+    }
 }
 
 /// HAProxy's sliding averages over about 1,024 connections and the highest values, in milliseconds.
@@ -406,6 +447,51 @@ pub struct Latency {
     pub connect_us: Percentiles,
     /// From accept to end, in milliseconds; connections that are still open are not in it.
     pub length_ms: Percentiles,
+    /// How many took at most as long as each of [`CONNECT_BOUNDS_US`].
+    #[serde(default)]
+    pub connect_within: Within,
+    /// How many were at most as long as each of [`LENGTH_BOUNDS_MS`].
+    #[serde(default)]
+    pub length_within: Within,
+}
+
+/// Bounds of the histogram of connect times, in microseconds: 100 us to 10 s.
+pub const CONNECT_BOUNDS_US: [u64; BOUNDS] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+/// Bounds of the histogram of lengths, in milliseconds: 10 ms to a week, since AMQP connections
+/// live long.
+pub const LENGTH_BOUNDS_MS: [u64; BOUNDS] = [
+    10,
+    50,
+    100,
+    500,
+    1_000,
+    5_000,
+    10_000,
+    30_000,
+    60_000,
+    300_000,
+    900_000,
+    3_600_000,
+    14_400_000,
+    43_200_000,
+    86_400_000,
+    604_800_000,
+];
+
+const BOUNDS: usize = 16;
+
+/// A histogram with a few fixed bounds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    /// By bound: how many values are not above it. Values are known to two digits, so one within a
+    /// hundredth of a bound may be on its other side.
+    pub counts: [u64; BOUNDS],
+    /// All values together, to two digits each.
+    pub sum: u64,
 }
 
 /// How values are spread.

@@ -97,7 +97,7 @@ const OF_POOLS: [(&str, &str); 4] = [
 ];
 
 /// What a column means in the row of a pool, or in others.
-pub(super) fn meaning(name: &str, of_pool: bool) -> Option<Meaning> {
+pub(in crate::stats) fn meaning(name: &str, of_pool: bool) -> Option<Meaning> {
     let mut meaning = *MEANINGS.iter().find(|meaning| meaning.name == name)?;
     let other = OF_POOLS
         .iter()
