@@ -24,7 +24,7 @@ mod election;
 mod reload;
 
 use bind::Bound;
-use election::{Election, Voice};
+use election::{Ears, Election, Voice};
 use reload::{Reloader, Request};
 
 use crate::admin::{self, Events, Hands};
@@ -296,9 +296,9 @@ async fn control(
     let (signal, receiver) = watch::channel(Signal::default());
     let signal = Rc::new(signal);
     let notifier = Rc::new(Notifier::from_environment().map_err(StartError::Thread)?);
-    let (election, changed) = Election::new(&registry);
-    tokio::task::spawn_local(pass_on(changed, election.voice.clone(), Rc::clone(&signal)));
+    let (election, ears) = Election::new(&registry);
     let events = Rc::default();
+    listen(ears, &election.voice, &signal, &events);
     let on_change = on_change(&election.voice, &signal, &events);
     let limits = CommonLimits::new(&registry);
     let (reloads, requests) = mpsc::channel(reload::REQUESTS);
@@ -381,11 +381,29 @@ async fn say_farewell(monitors: Monitors) {
     let _ = tokio::time::timeout(FAREWELL, monitors.ended()).await;
 }
 
+/// Passes on what the vrrp thread tells.
+fn listen(
+    ears: Ears,
+    voice: &Voice,
+    signal: &Rc<watch::Sender<Signal>>,
+    events: &Rc<Events>,
+) {
+    tokio::task::spawn_local(pass_on(ears.changed, voice.clone(), Rc::clone(signal)));
+    tokio::task::spawn_local(note(ears.told, Rc::clone(events)));
+}
+
 /// Tells the workers whenever the vrrp thread has given up addresses, or got some.
 async fn pass_on(mut changed: mpsc::Receiver<()>, voice: Voice, signal: Rc<watch::Sender<Signal>>) {
     while changed.recv().await.is_some() {
         let absent = voice.absent();
         signal.send_modify(|signal| signal.absent = absent);
+    }
+}
+
+/// Remembers what the vrrp thread tells.
+async fn note(mut told: mpsc::Receiver<String>, events: Rc<Events>) {
+    while let Some(line) = told.recv().await {
+        events.note(&line);
     }
 }
 

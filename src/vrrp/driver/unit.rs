@@ -11,6 +11,7 @@ use crate::vip::interface::{Interfaces, Sender};
 use crate::vip::netlink::{Address, Netlink, NetlinkError};
 use crate::vip::{Announcer, Vip};
 use crate::vrrp::dispute::Dispute;
+use crate::vrrp::inputs::Inputs;
 use crate::vrrp::packet::{Advertisement, ChecksumForm};
 use crate::vrrp::receive::{Accepted, GROUP_V4, GROUP_V6, Receiver, Refusal};
 use crate::vrrp::router::{Member, Proof, Router, State, Transition};
@@ -557,8 +558,8 @@ impl Unit {
         }
     }
 
-    /// One line, and the counters.
-    pub(super) fn report(&mut self, transition: Transition) {
+    /// One line in the log, one for the events, and the counters.
+    pub(super) fn report(&mut self, transition: Transition, inputs: &Inputs) {
         let Transition { from, to, why } = transition;
         let mut reason = why.to_string();
         if let Some(what) = &self.waiting_for {
@@ -566,6 +567,10 @@ impl Unit {
         }
         tracing::info!(virtual_router = self.name, from, to, reason,
             priority = %self.priority, "virtual router changed");
+        inputs.tell_event(format!(
+            "virtual router {} {from} -> {to}: {reason}",
+            self.name
+        ));
         for member in &mut self.members {
             member.dispute = Dispute::default();
             member.counters.transitions += 1;
