@@ -33,6 +33,7 @@ use crate::config::Config;
 use crate::config::limits::{Needs, PIPES_PER_WORKER};
 use crate::exit;
 use crate::health::monitor::{Monitors, OnChange};
+use crate::lifecycle::progress::Watch;
 use crate::lifecycle::{Notifier, fd_store, signals};
 use crate::pool::Pool;
 use crate::pool::server::{State, StateChange};
@@ -42,9 +43,6 @@ use crate::stats::{Budget, Registry};
 /// How often slow starts are moved on, and virtual routers hear of their pools.
 const TICK: Duration = Duration::from_millis(200);
 const SECOND: Duration = Duration::from_secs(1);
-/// A worker that was not seen to sweep for this long is stuck; it sweeps every second, and the vrrp
-/// thread goes round more often.
-const STUCK: Duration = Duration::from_secs(3);
 /// Large pipes in all: with 1 MiB each they stay below `fs.pipe-user-pages-soft` (64 MiB).
 const PIPES: usize = 48;
 /// How long checks may take to end in order.
@@ -312,7 +310,7 @@ async fn control(
         commands,
         reloads,
         notifier: Rc::clone(&notifier),
-        progress: Vec::new(),
+        watch: Rc::default(),
     };
     // Clients wait in the backlog until the first checks have said which servers there are.
     let first_round = monitors
@@ -445,17 +443,7 @@ struct Control {
     commands: mpsc::Receiver<Command>,
     reloads: mpsc::Sender<Request>,
     notifier: Rc<Notifier>,
-    /// By worker, and at the end the vrrp thread, for the watchdog.
-    progress: Vec<Progress>,
-}
-
-/// What the watchdog knows of a worker.
-#[derive(Debug, Clone, Copy)]
-struct Progress {
-    /// Sweeps counted so far.
-    sweeps: u64,
-    /// Looks in a row that found no further one.
-    without: u32,
+    watch: Rc<Watch>,
 }
 
 impl Control {
@@ -510,6 +498,9 @@ impl Control {
         let mut watchdog = every(watched);
         // systemd's watchdog ends with STOPPING=1, and workers without connections with the drain.
         let stopping = self.registry.stopping.load(Ordering::Relaxed);
+        if stopping {
+            self.watch.end();
+        }
         loop {
             tokio::select! {
                 command = self.told_to_stop() => return command,
@@ -517,13 +508,16 @@ impl Control {
                 _ = second.tick() => {
                     self.registry.sample(Instant::now());
                     self.notifier.status(&self.status());
+                    if !stopping {
+                        self.look();
+                    }
                     // A reload may have changed it.
                     if period != self.tick_interval() {
                         period = self.tick_interval();
                         tick = every(period);
                     }
                 }
-                _ = watchdog.tick(), if !stopping => self.feed_watchdog(watched),
+                _ = watchdog.tick(), if !stopping => self.feed_watchdog(),
             }
         }
     }
@@ -561,34 +555,21 @@ impl Control {
         }
     }
 
-    /// Feeds systemd's watchdog unless a worker is [`STUCK`]. Time is counted in looks, one per
-    /// `interval`: a process that was stopped and continued has no stuck worker.
-    fn feed_watchdog(&mut self, interval: Duration) {
-        let workers = &self.registry.workers;
-        let unseen = Progress {
-            sweeps: u64::MAX,
-            without: 0,
-        };
+    /// Looks whether every thread goes on.
+    fn look(&self) {
+        let sweeps = self
+            .registry
+            .workers
+            .iter()
+            .map(|worker| worker.sweeps.get());
         let elects = self.election.is_on();
-        let vrrp = elects.then(|| self.election.voice.rounds());
-        let sweeps = workers.iter().map(|worker| worker.sweeps.get()).chain(vrrp);
-        self.progress
-            .resize(workers.len() + usize::from(elects), unseen);
-        for (sweeps, progress) in sweeps.zip(&mut self.progress) {
-            let moved = sweeps != progress.sweeps;
-            let without = if moved {
-                0
-            } else {
-                progress.without.saturating_add(1)
-            };
-            *progress = Progress { sweeps, without };
-        }
-        let is_stuck = |progress: &Progress| interval.saturating_mul(progress.without) >= STUCK;
-        match self.progress.iter().position(is_stuck) {
-            Some(worker) if worker == workers.len() => {
-                tracing::error!("the vrrp thread makes no progress");
-            }
-            Some(worker) => tracing::error!(worker, "a worker makes no progress"),
+        self.watch.look(sweeps, elects.then(|| self.election.voice.rounds()));
+    }
+
+    /// Feeds systemd's watchdog unless a thread is stuck.
+    fn feed_watchdog(&self) {
+        match self.watch.stuck() {
+            Some(what) => tracing::error!("{what}"),
             None => self.notifier.ping(),
         }
     }

@@ -12,6 +12,7 @@ use crate::daemon::Command;
 
 pub mod fd_store;
 mod manager;
+pub mod progress;
 
 use manager::Manager;
 
