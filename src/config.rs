@@ -104,6 +104,8 @@ pub struct Admin {
     pub socket_mode: u32,
     /// What the clients of the socket may do.
     pub socket_level: Level,
+    /// Where the HTTP side listens; `None` when the file says `""`.
+    pub http: Option<SocketAddr>,
     /// What `show info` calls the product.
     pub identity: Identity,
 }

@@ -27,7 +27,7 @@ use bind::Bound;
 use election::{Ears, Election, Voice};
 use reload::{Reloader, Request};
 
-use crate::admin::{self, Events, Hands};
+use crate::admin::{self, Events, Hands, http};
 use crate::cli::with_causes;
 use crate::config::Config;
 use crate::config::limits::{Needs, PIPES_PER_WORKER};
@@ -303,6 +303,7 @@ async fn control(
     let hands = Hands::new(&registry, &on_change, &events, &signal, &limits, &reloads);
     let _socket_file = serve_admin(&hands)?;
     let monitors = Rc::new(RefCell::new(Monitors::default()));
+    let watch = serve_http(&hands);
     let mut control = Control {
         registry: Arc::clone(&registry),
         election: Rc::clone(&election),
@@ -310,7 +311,7 @@ async fn control(
         commands,
         reloads,
         notifier: Rc::clone(&notifier),
-        watch: Rc::default(),
+        watch,
     };
     // Clients wait in the backlog until the first checks have said which servers there are.
     let first_round = monitors
@@ -427,6 +428,15 @@ fn serve_admin(hands: &Rc<Hands>) -> Result<Option<SocketFile>, StartError> {
     })?;
     tokio::task::spawn_local(admin::serve(listener, Rc::clone(hands)));
     Ok(Some(SocketFile(path.clone())))
+}
+
+/// Starts the HTTP side, if there is to be one. What it says of threads is what is watched.
+fn serve_http(hands: &Rc<Hands>) -> Rc<Watch> {
+    let watch = Rc::default();
+    if let Some(address) = hands.registry.config().admin.http {
+        tokio::task::spawn_local(http::serve(address, http::Side::new(hands, &watch)));
+    }
+    watch
 }
 
 /// Ticks at once and then every `period`; ticks that were missed are not made up for.

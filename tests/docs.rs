@@ -10,7 +10,8 @@ use warren::vrrp::receive::Refusal;
 
 const OPERATING: &str = include_str!("../docs/operating.md");
 const THREATS: &str = include_str!("../docs/threat-model.md");
-const PAGES: [(&str, &str); 4] = [
+const MONITORING: &str = include_str!("../docs/monitoring.md");
+const PAGES: [(&str, &str); 5] = [
     ("operating.md", OPERATING),
     ("from-haproxy.md", include_str!("../docs/from-haproxy.md")),
     (
@@ -18,6 +19,7 @@ const PAGES: [(&str, &str); 4] = [
         include_str!("../docs/from-keepalived.md"),
     ),
     ("threat-model.md", THREATS),
+    ("monitoring.md", MONITORING),
 ];
 
 fn repository() -> &'static Path {
@@ -147,6 +149,15 @@ fn every_refusal_has_a_row() {
 }
 
 #[test]
+fn every_metric_of_ours_has_a_row() {
+    let source = include_str!("../src/stats/metrics/own.rs");
+    let names = source.split('"').skip(1).step_by(2);
+    let names: Vec<&str> = names.filter(|name| name.starts_with("warren_")).collect();
+    assert!(names.len() > 30, "{names:?}");
+    assert_eq!(quoted(column(MONITORING, "metric")), names);
+}
+
+#[test]
 fn every_message_is_in_the_code() {
     let source = sources(&repository().join("src"));
     let cells = [column(OPERATING, "message"), column(OPERATING, "reason")].concat();
@@ -162,7 +173,8 @@ fn every_message_is_in_the_code() {
 
 #[test]
 fn every_test_that_is_named_exists() {
-    let tests = sources(&repository().join("tests"));
+    let tests = ["tests", "src"].map(|folder| sources(&repository().join(folder)));
+    let tests = tests.concat();
     let named = quoted(column(THREATS, "test"));
     // The others are files.
     let named: Vec<_> = named.iter().filter(|name| !name.contains('/')).collect();

@@ -79,7 +79,7 @@ fn start(home: &Path, log: &Path, server: SocketAddr) -> (Daemon, SocketAddr) {
     let config = home.join("warren.toml");
     let entrance = SocketAddr::from(([127, 0, 0, 1], ports::free_port()));
     let text = format!(
-        "[global]\nworkers = 2\n[log]\nformat = \"text\"\n[admin]\nsocket = \"\"\n\
+        "[global]\nworkers = 2\n[log]\nformat = \"text\"\n[admin]\nsocket = \"\"\nhttp = \"\"\n\
          [listen.entrance]\nbind = \"{entrance}\"\npool = \"p\"\n\
          [pool.p.check]\ntype = \"tcp\"\ninterval = \"100ms\"\ntimeout = \"500ms\"\n\
          [pool.p.servers]\none = \"{server}\"\n"

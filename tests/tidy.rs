@@ -16,6 +16,10 @@ use source::{Source, crate_paths, functions, repository};
 const PURE: &[&str] = &[
     "admin/command.rs",
     "admin/framing.rs",
+    "admin/http/live.rs",
+    "admin/http/page.rs",
+    "admin/http/request.rs",
+    "admin/http/route.rs",
     "admin/wish.rs",
     "amqp.rs",
     "calendar.rs",

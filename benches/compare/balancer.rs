@@ -103,6 +103,7 @@ workers = {threads}
 connections = false
 [admin]
 socket = \"\"
+http = \"\"
 [listen.compare]
 bind = \"{bind}\"
 pool = \"one\"

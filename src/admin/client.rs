@@ -1,6 +1,5 @@
 //! One client of the stats socket: lines in, answers out.
 
-use std::cell::Cell;
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
@@ -14,6 +13,7 @@ use tokio::time::timeout;
 use super::Hands;
 use super::command::{Reply, Wanted, answer};
 use super::framing::{Words, commands};
+use super::guests::Moved;
 use super::reload::Wish;
 use crate::config::Level;
 use crate::proxy::account::Cause;
@@ -34,7 +34,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// Serves one client until it is done, idle, too slow, or gone; `moved` tells when it last sent or
 /// took something.
-pub(super) async fn serve(stream: UnixStream, hands: Rc<Hands>, moved: Rc<Cell<Instant>>) {
+pub(super) async fn serve(stream: UnixStream, hands: Rc<Hands>, moved: Moved) {
     let mut client = Client {
         level: hands.registry.config().admin.socket_level,
         interactive: false,
@@ -56,7 +56,7 @@ pub(super) async fn serve(stream: UnixStream, hands: Rc<Hands>, moved: Rc<Cell<I
 struct Client {
     stream: UnixStream,
     hands: Rc<Hands>,
-    moved: Rc<Cell<Instant>>,
+    moved: Moved,
     level: Level,
     interactive: bool,
     /// How long it may be idle.

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::LocalSet;
 
+use super::guests::MAX_CLIENTS;
 use super::*;
 use crate::config::{self, Config, Identity};
 use crate::proxy::worker::CommonLimits;
@@ -31,6 +32,7 @@ fn registry() -> Arc<Registry> {
             socket: None,
             socket_mode: 0o660,
             socket_level: config::Level::Admin,
+            http: None,
             identity: Identity::Haproxy,
         },
         listeners: vec![config::Listener {
@@ -61,7 +63,7 @@ fn registry() -> Arc<Registry> {
     ))
 }
 
-fn hands() -> Rc<Hands> {
+pub(super) fn hands() -> Rc<Hands> {
     let on_change: crate::health::monitor::OnChange = Rc::new(|_, _| {});
     let registry = registry();
     let limits = CommonLimits::new(&registry);

@@ -16,7 +16,6 @@
 //! | E0110 | a key that means nothing beside the others |
 //! | E0111 | a password file that cannot be used |
 //! | E0112 | more connections than the descriptor limit allows |
-//! | E0113 | not yet supported |
 //! | E0114 | a virtual address that cannot be one |
 //! | E0115 | a router id that is used twice on an interface |
 //! | E0116 | virtual routers of one group that differ |
@@ -35,6 +34,7 @@
 //! | W0213 | the owner of an address that the interface does not have |
 //! | W0214 | a virtual address that the host needs itself |
 //! | W0215 | a source that the interface does not have yet |
+//! | W0216 | a status page for more than this node |
 
 use std::fmt;
 use std::ops::Range;

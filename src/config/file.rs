@@ -19,7 +19,7 @@ pub mod read;
 mod values;
 mod words;
 
-pub use values::{InterfaceAddress, InterfaceName, Mode, TrackedInterfaces};
+pub use values::{HttpAddress, InterfaceAddress, InterfaceName, Mode, TrackedInterfaces};
 pub use words::CheckType;
 
 use read::{Key, List, Names, Read, Table, Value};
@@ -78,7 +78,7 @@ tables! {
         "socket" => socket: String,
         "socket_mode" => socket_mode: Mode,
         "socket_level" => socket_level: Level,
-        "http" => http: String,
+        "http" => http: HttpAddress,
         "identity" => identity: Identity,
     }
 

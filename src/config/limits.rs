@@ -13,7 +13,8 @@ const PER_CONNECTION: usize = 2;
 const PER_PIPE: usize = 2;
 /// epoll, eventfd, signal pipe of a worker's runtime, and one spare to accept and close with.
 const PER_WORKER: usize = 4;
-/// Standard streams, the control runtime, the journal, the admin socket and its clients.
+/// Standard streams, the control runtime, the journal, the admin socket, the HTTP side and the
+/// clients of both.
 const RESERVE: usize = 64;
 
 /// What the surroundings of a configuration offer.

@@ -1,12 +1,13 @@
 //! From the mirror of the file to the configuration: defaults, cross-field rules, all problems.
 
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{Problem, Problems};
 use super::file::read::{Key, Named};
-use super::file::{self, File};
+use super::file::{self, File, HttpAddress};
 use super::limits::Surroundings;
 use super::units::duration_text;
 use super::{Admin, Config, Global, Identity, Level, Log, LogFormat, LogLevel};
@@ -21,6 +22,8 @@ mod vrrp;
 const SOCKET: &str = "/run/warren/admin.sock";
 /// The default of `admin.socket_mode`.
 const SOCKET_MODE: u32 = 0o660;
+/// The default of `admin.http`.
+const HTTP: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8404));
 /// Longest path of a UNIX socket in bytes: `sun_path` of unix(7) without its final zero.
 const LONGEST_SOCKET: usize = 107;
 /// Most worker threads.
@@ -84,10 +87,6 @@ fn names<T>(key: &Key<Vec<Named<T>>>) -> &[Named<T>] {
     key.value().map_or(&[], Vec::as_slice)
 }
 
-fn not_yet(path: &str) -> Problem {
-    Problem::error("E0113", format!("`{path}` is not yet supported"))
-}
-
 /// Notes that the file lacks something, unless it may only have been misunderstood.
 fn missing(problems: &mut Problems, what: &str, help: &str) {
     if !problems.has_syntax_errors() {
@@ -121,15 +120,6 @@ fn log(file: &file::Log) -> Log {
 }
 
 fn admin(file: &file::Admin, problems: &mut Problems) -> Admin {
-    if let Some(http) = file.http.given()
-        && !http.value.is_empty()
-    {
-        problems.push(
-            not_yet(&http.path)
-                .at(http.key.clone(), "here")
-                .help("accepted: \"\", which turns it off"),
-        );
-    }
     if let Some(socket) = file.socket.given()
         && socket.value.len() > LONGEST_SOCKET
     {
@@ -158,8 +148,26 @@ fn admin(file: &file::Admin, problems: &mut Problems) -> Admin {
         socket: (!socket.is_empty()).then(|| PathBuf::from(socket)),
         socket_mode: file.socket_mode.value().map_or(SOCKET_MODE, |mode| mode.0),
         socket_level: or(&file.socket_level, Level::Admin),
+        http: http(&file.http, problems),
         identity: or(&file.identity, Identity::Haproxy),
     }
+}
+
+/// Where the HTTP side listens. What it tells is for whoever can connect.
+fn http(key: &Key<HttpAddress>, problems: &mut Problems) -> Option<SocketAddr> {
+    let Some(given) = key.given() else {
+        return Some(HTTP);
+    };
+    let address = given.value.0?;
+    if !address.ip().to_canonical().is_loopback() {
+        problems.push(
+            Problem::warning("W0216", "the status page is for everybody who can reach it")
+                .at(given.at.clone(), "not a loopback address")
+                .help("it changes nothing, but shows names, addresses and loads of servers")
+                .help("keep others out with a packet filter, or use \"127.0.0.1:8404\""),
+        );
+    }
+    Some(address)
 }
 
 /// The value, or the default.

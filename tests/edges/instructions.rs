@@ -43,7 +43,7 @@ fn instructions(trips: usize) -> Option<u64> {
     let (file, said) = (home.path().join("warren.toml"), home.path().join("said"));
     let address = ([127, 0, 0, 1], free_port()).into();
     let text = format!(
-        "[global]\nworkers = 1\n[log]\nconnections = false\n[admin]\nsocket = \"\"\n\
+        "[global]\nworkers = 1\n[log]\nconnections = false\n[admin]\nsocket = \"\"\nhttp = \"\"\n\
          [listen.test]\nbind = \"{address}\"\npool = \"test\"\n\
          [pool.test.check]\ntype = \"none\"\n[pool.test.servers]\na = \"{}\"\n",
         server.address

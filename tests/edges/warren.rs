@@ -79,7 +79,7 @@ impl Warren {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let text = format!(
             "[global]\n{workers}drain_timeout = \"1s\"\n{}\n[log]\nformat = \"json\"\n{}\n\
-             [admin]\nsocket = \"{}\"\n\
+             [admin]\nsocket = \"{}\"\nhttp = \"\"\n\
              [listen.test]\nbind = \"{address}\"\npool = \"test\"\n{}\n\
              [pool.test]\n{}\n[pool.test.check]\n{check}\n[pool.test.servers]\n{}",
             setup.global,

@@ -44,7 +44,7 @@ impl Warren {
         let text = format!(
             "[global]\nworkers = 2\ndrain_timeout = \"1s\"\n\
              [log]\nformat = \"text\"\nconnections = false\n\
-             [admin]\nsocket = \"{}\"\n\
+             [admin]\nsocket = \"{}\"\nhttp = \"\"\n\
              [listen.test]\nbind = \"{address}\"\npool = \"test\"\n\
              [pool.test.check]\ntype = \"none\"\n\
              [pool.test.servers]\nonly = \"{server}\"\n",

@@ -83,7 +83,7 @@ impl Setup {
         let text = format!(
             "[global]\nworkers = 2\n{global}\n\
              [log]\nformat = \"text\"\n\
-             [admin]\nsocket = \"{}\"\n\
+             [admin]\nsocket = \"{}\"\nhttp = \"\"\n\
              [listen.entrance]\nbind = \"127.0.0.1:{}\"\npool = \"p\"\n\
              {pool}\n",
             self.socket.display(),

@@ -233,6 +233,7 @@ workers = 1
 max_connections = 300
 [admin]
 socket = "{socket}"
+http = ""
 [listen.amqp]
 bind = "{front}"
 max_connections = 200

@@ -198,7 +198,7 @@ fn write(home: &TempDir, port: u16, pool: &str) -> PathBuf {
     let text = format!(
         "[global]\nworkers = 2\ndrain_timeout = \"{}s\"\n\n\
          [log]\nformat = \"text\"\n\n\
-         [admin]\nsocket = \"{}\"\n\n\
+         [admin]\nsocket = \"{}\"\nhttp = \"\"\n\n\
          [listen.amqp]\nbind = \"127.0.0.1:{port}\"\npool = \"rabbit\"\n\n{pool}\n",
         DRAIN.as_secs(),
         home.path().join("admin.sock").display(),

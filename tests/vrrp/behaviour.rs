@@ -500,7 +500,8 @@ pub(crate) fn a_missing_capability_is_named() {
     for (kept, missing) in [("-net_raw", "CAP_NET_RAW"), ("-net_admin", "CAP_NET_ADMIN")] {
         let file = host.file("warren.toml");
         let text = format!(
-            "[admin]\nsocket = \"\"\n{PROXY}[vrrp.v]\ninterface = \"eth0\"\nrouter_id = 5\n\
+            "[admin]\nsocket = \"\"\nhttp = \"\"\n\
+             {PROXY}[vrrp.v]\ninterface = \"eth0\"\nrouter_id = 5\n\
              addresses = [\"{VIP}/24\"]\n"
         );
         std::fs::write(&file, text).unwrap();

@@ -106,7 +106,7 @@ impl Warren {
     /// Starts it with these tables.
     pub(crate) fn start(host: &Host, proxy: &str, routers: &str) -> Self {
         let (file, socket) = (host.file("warren.toml"), host.file("admin.sock"));
-        let text = format!("[admin]\nsocket = {socket:?}\n{proxy}\n{routers}");
+        let text = format!("[admin]\nsocket = {socket:?}\nhttp = \"\"\n{proxy}\n{routers}");
         std::fs::write(&file, text).unwrap();
         let mut command = host.inside(env!("CARGO_BIN_EXE_warren"));
         command.args(["run", "-c"]).arg(&file);

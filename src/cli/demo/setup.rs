@@ -74,15 +74,21 @@ pub(super) fn config(servers: impl Iterator<Item = (&'static str, SocketAddr)>) 
             level: LogLevel::Error,
             connections: false,
         },
-        admin: Admin {
-            socket: None,
-            socket_mode: 0o660,
-            socket_level: Level::Admin,
-            identity: Identity::Haproxy,
-        },
+        admin: nowhere(),
         listeners: vec![listener],
         pools: vec![pool],
         virtual_routers: Vec::new(),
+    }
+}
+
+/// Nobody asks the balancer of the demo but the demo.
+fn nowhere() -> Admin {
+    Admin {
+        socket: None,
+        socket_mode: 0o660,
+        socket_level: Level::Admin,
+        http: None,
+        identity: Identity::Haproxy,
     }
 }
 
@@ -100,7 +106,7 @@ pub(super) fn node(
     let servers: String = servers.iter().map(server).collect();
     format!(
         "[log]\nlevel = \"error\"\nconnections = false\n\n\
-         [admin]\nsocket = {socket:?}\n\n\
+         [admin]\nsocket = {socket:?}\nhttp = \"\"\n\n\
          [listen.amqp]\nbind = \"{ip}:{port}\"\npool = \"rabbit\"\n\n\
          [pool.rabbit]\ncheck = {{ interval = \"500ms\" }}\n\n\
          [pool.rabbit.servers]\n{servers}\n\

@@ -16,9 +16,14 @@ use crate::config::units::{self, ValueError};
 const DURATION: &str = "a duration such as \"250ms\", \"5s\", \"10m\", \"1h\" or \"2d\"";
 const NETWORK: &str = "a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
 const BIND: &str = "an IP address and a port, such as \"0.0.0.0:5672\" or \"[::]:5672\"";
+const HTTP: &str = "an IP address and a port, such as \"127.0.0.1:8404\", or \"\" for none";
 const ADDRESS: &str =
     "a host and a port, such as \"192.0.2.21:5672\", \"[2001:db8::21]:5672\" or \"rabbit-1:5672\"";
 const MODE: &str = "permission bits in octal, such as \"0660\"";
+
+/// Where the HTTP side listens; `None`: nowhere.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpAddress(pub Option<SocketAddr>);
 
 /// Permission bits.
 #[derive(Debug, Clone, Copy)]
@@ -95,6 +100,16 @@ impl Read for Option<Duration> {
 impl Read for SocketAddr {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
         value.form(BIND, units::bind_address, problems)
+    }
+}
+
+impl Read for HttpAddress {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
+        let address = |text: &str| match text {
+            "" => Ok(Self(None)),
+            text => units::bind_address(text).map(|address| Self(Some(address))),
+        };
+        value.form(HTTP, address, problems)
     }
 }
 

@@ -1,0 +1,87 @@
+//! `/readyz` and `/healthz`, as a load balancer or Kubernetes asks them.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use crate::network::{enter, get, until};
+use crate::node::{HTTP, POOLS, Warren, serve};
+
+/// Waits until `/readyz` says no for this reason.
+fn waits_for(reason: &str) {
+    until(reason, || {
+        let (status, _, body) = get(HTTP, "/readyz")?;
+        (status == 503 && body.lines().any(|line| line == reason)).then_some(())
+    });
+}
+
+fn waits_until_ready() {
+    until("ready", || {
+        get(HTTP, "/readyz").filter(|(status, ..)| *status == 200)
+    });
+}
+
+#[test]
+fn a_node_is_ready_when_it_would_serve() {
+    if !enter() {
+        return;
+    }
+    // A server whose check is not answered: the first round goes on.
+    let silent = TcpListener::bind("127.0.0.1:5682").unwrap();
+    let tables = POOLS.replace(
+        "interval = \"200ms\"",
+        "interval = \"200ms\"\ntype = \"http\"\ntimeout = \"1m\"",
+    );
+    let warren = Warren::start(&tables);
+    waits_for("the first checks are still running");
+    let (status, _, body) = get(HTTP, "/healthz").unwrap();
+    assert_eq!(
+        (status, body.as_str()),
+        (200, "ok\n"),
+        "it is well meanwhile"
+    );
+    std::thread::spawn(move || {
+        for mut connection in silent.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut request = [0; 1024];
+                let _ = connection.read(&mut request);
+                let _ = connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            });
+        }
+    });
+    waits_until_ready();
+
+    let _ = warren.tell("set server rabbit/r2 state drain");
+    waits_for("pool rabbit of listener amqp has no usable server");
+    let _ = warren.tell("set server rabbit/r2 state ready");
+    waits_until_ready();
+    let _ = warren.tell("disable frontend amqp");
+    waits_for("listener amqp is disabled");
+    let _ = warren.tell("enable frontend amqp");
+    waits_until_ready();
+}
+
+#[test]
+fn a_node_that_drains_is_not_ready_but_well() {
+    if !enter() {
+        return;
+    }
+    serve(5682);
+    let warren = Warren::ready(POOLS);
+    // A client that stays holds up the end.
+    let client = TcpStream::connect("127.0.0.1:5672").unwrap();
+    until("the client", || {
+        warren
+            .tell("show stat")
+            .contains("rabbit,r2,0,0,1,")
+            .then_some(())
+    });
+    warren.terminate();
+    waits_for("the daemon is stopping");
+    for _ in 0..5 {
+        let (status, ..) = get(HTTP, "/healthz").unwrap();
+        assert_eq!(status, 200);
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    drop(client);
+    until("the end", || get(HTTP, "/healthz").is_none().then_some(()));
+}
