@@ -158,6 +158,18 @@ fn every_metric_of_ours_has_a_row() {
 }
 
 #[test]
+fn every_alert_has_a_row() {
+    let rules = include_str!("../conf/alerts.yml");
+    let alerts = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    assert_eq!(
+        quoted(column(MONITORING, "alert")),
+        alerts.collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn every_message_is_in_the_code() {
     let source = sources(&repository().join("src"));
     let cells = [column(OPERATING, "message"), column(OPERATING, "reason")].concat();

@@ -12,3 +12,4 @@ mod network;
 mod node;
 mod page;
 mod probes;
+mod prometheus;
