@@ -4,6 +4,9 @@
 //! The columns that HAProxy leaves empty for a kind of row are empty here, those it prints as 0
 //! are 0. Where warren has no such thing the value is the 0 of an HAProxy that does not use it.
 
+use std::ops::Range;
+use std::rc::Rc;
+
 use super::form::{Form, Style};
 use super::snapshot::{
     AverageTimes, ListenerSnapshot, PoolSnapshot, ServerStatus, Snapshot, listener_iid,
@@ -65,52 +68,127 @@ fn matches(wanted: i64, number: usize) -> bool {
 /// The whole answer.
 #[must_use]
 pub fn render(snapshot: &Snapshot, filter: &Filter, style: Style) -> String {
-    let mut text = match style.form {
-        Form::Plain => format!("# {},-,\n", COLUMNS.join(",")),
-        Form::Typed | Form::Json => String::new(),
-    };
-    let mut separator = '[';
-    for row in rows(snapshot, filter) {
-        if style.form == Form::Json {
-            text.push(separator);
-            separator = ',';
+    let places = places(snapshot, filter);
+    piece(snapshot, (filter, style), &places, 0..places.len())
+}
+
+/// The whole answer, piece by piece: the rows of ten thousand servers take a while.
+pub struct Pieces {
+    snapshot: Rc<Snapshot>,
+    filter: Filter,
+    style: Style,
+    places: Vec<Place>,
+    /// How many rows are written; `None` before the first piece.
+    done: Option<usize>,
+}
+
+impl Pieces {
+    /// Rows in one piece.
+    const ROWS: usize = 64;
+
+    /// Of what a snapshot knows.
+    #[must_use]
+    pub fn new(snapshot: Rc<Snapshot>, filter: Filter, style: Style) -> Self {
+        Self {
+            places: places(&snapshot, &filter),
+            snapshot,
+            filter,
+            style,
+            done: None,
         }
-        row.finish(&mut text, style);
     }
-    match (style.form, separator) {
-        (Form::Plain | Form::Typed, _) => {}
-        (Form::Json, '[') => text.push_str("[]\n"),
-        (Form::Json, _) => text.push_str("]\n"),
+}
+
+impl Iterator for Pieces {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let rows = self.places.len();
+        let from = match self.done {
+            Some(done) if done == rows => return None,
+            Some(done) => done,
+            None => 0,
+        };
+        let to = rows.min(from + Self::ROWS);
+        self.done = Some(to);
+        let how = (&self.filter, self.style);
+        Some(piece(&self.snapshot, how, &self.places, from..to))
     }
-    text
+}
+
+/// What a row is about: the index of a listener or pool, or of a pool and a server there.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Listener(usize),
+    Server(usize, usize),
+    Pool(usize),
 }
 
 /// The wanted rows: the listeners, then each pool after its servers.
-fn rows(snapshot: &Snapshot, filter: &Filter) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (index, listener) in snapshot.listeners.iter().enumerate() {
-        let iid = listener_iid(index);
-        if filter.wants(iid, 1) {
-            rows.push(frontend(listener, iid, snapshot.stopping));
+fn places(snapshot: &Snapshot, filter: &Filter) -> Vec<Place> {
+    let mut places = Vec::new();
+    for index in 0..snapshot.listeners.len() {
+        if filter.wants(listener_iid(index), 1) {
+            places.push(Place::Listener(index));
         }
     }
     for (index, pool) in snapshot.pools.iter().enumerate() {
         let iid = snapshot.pool_iid(index);
         for (position, server) in pool.servers.iter().enumerate() {
             if filter.wants(iid, 4) && !filter.hides(server, position + 1) {
-                rows.push(server_row(pool, server, iid, position + 1));
+                places.push(Place::Server(index, position));
             }
         }
         if filter.wants(iid, 2) {
-            rows.push(backend(pool, iid, filter));
+            places.push(Place::Pool(index));
         }
     }
-    if !filter.legends {
-        for row in &mut rows {
+    places
+}
+
+/// Some of the rows, with what stands before the first and behind the last of all.
+fn piece(
+    snapshot: &Snapshot,
+    (filter, style): (&Filter, Style),
+    places: &[Place],
+    range: Range<usize>,
+) -> String {
+    let json = style.form == Form::Json;
+    let (first, last) = (range.start == 0, range.end == places.len());
+    let mut text = match style.form {
+        Form::Plain if first => format!("# {},-,\n", COLUMNS.join(",")),
+        Form::Json if first => "[".to_owned(),
+        Form::Plain | Form::Typed | Form::Json => String::new(),
+    };
+    for index in range {
+        if json && index > 0 {
+            text.push(',');
+        }
+        let mut row = row(snapshot, places[index], filter);
+        if !filter.legends {
             row.hide();
         }
+        row.finish(&mut text, style);
     }
-    rows
+    if json && last {
+        text.push_str("]\n");
+    }
+    text
+}
+
+fn row(snapshot: &Snapshot, place: Place, filter: &Filter) -> Row {
+    match place {
+        Place::Listener(index) => {
+            let listener = &snapshot.listeners[index];
+            frontend(listener, listener_iid(index), snapshot.stopping)
+        }
+        Place::Server(index, position) => {
+            let pool = &snapshot.pools[index];
+            let server = &pool.servers[position];
+            server_row(pool, server, snapshot.pool_iid(index), position + 1)
+        }
+        Place::Pool(index) => backend(&snapshot.pools[index], snapshot.pool_iid(index), filter),
+    }
 }
 
 fn frontend(listener: &ListenerSnapshot, iid: usize, stopping: bool) -> Row {

@@ -26,6 +26,29 @@ fn show_info_is_as_stored() {
     assert_expected("info.txt", &info::render(&snapshot(), Style::default()));
 }
 
+#[test]
+fn show_stat_in_pieces_is_the_whole() {
+    let mut snapshot = snapshot();
+    let server = snapshot.pools[0].servers[0].clone();
+    snapshot.pools[0].servers = vec![server; 1_000];
+    let none = Filter {
+        iid: 99,
+        ..Filter::ALL
+    };
+    let snapshot = std::rc::Rc::new(snapshot);
+    for style in [&[][..], &["typed"], &["json"]].map(Style::of) {
+        for filter in [Filter::ALL, none] {
+            let whole = csv::render(&snapshot, &filter, style);
+            let pieces = csv::Pieces::new(snapshot.clone(), filter, style);
+            let pieces: Vec<String> = pieces.collect();
+            assert_eq!(pieces.concat(), whole);
+            let longest = pieces.iter().map(String::len).max();
+            assert!(longest < Some(2_000_000), "{longest:?}");
+            assert_eq!(pieces.len(), if filter == none { 1 } else { 16 });
+        }
+    }
+}
+
 const OTHER_FORMS: [(&str, &[&str]); 2] = [("typed", &["typed", "desc"]), ("json", &["json"])];
 
 #[test]

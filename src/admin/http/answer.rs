@@ -123,13 +123,14 @@ pub(super) fn answer(request: &Request, local: bool, side: &Side) -> Answer {
                 Err(error) => Answer::text("500 Internal Server Error", format!("{error}\n")),
             }
         }
-        Route::Stat(filter, style) => Answer {
-            kind: match style.form {
+        Route::Stat(filter, style) => {
+            let kind = match style.form {
                 Form::Json => JSON,
                 Form::Plain | Form::Typed => TEXT,
-            },
-            ..Answer::text("200 OK", csv::render(&side.snapshot(), &filter, style))
-        },
+            };
+            let snapshot = Rc::new(side.snapshot());
+            Answer::pieces(kind, csv::Pieces::new(snapshot, filter, style))
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::stats::chart::{Charts, STEP};
 use crate::stats::readiness;
-use crate::stats::snapshot::{PoolSnapshot, Snapshot};
+use crate::stats::snapshot::{PoolSnapshot, ServerStatus, Snapshot};
 
 /// Servers in one piece.
 const SERVERS: usize = 64;
@@ -18,7 +18,8 @@ const SERVERS: usize = 64;
 pub(super) struct Live {
     /// What stands before the pools.
     head: Option<String>,
-    pools: Vec<PoolSnapshot>,
+    /// Each without its servers, and these.
+    pools: Vec<(PoolSnapshot, Vec<ServerStatus>)>,
     charts: Rc<RefCell<Charts>>,
     /// The pool that is written, and how many of its servers are done.
     at: (usize, usize),
@@ -41,23 +42,27 @@ impl Live {
             "events": events.lines().map(event).collect::<Vec<_>>(),
             "chart_step_ms": u64::try_from(STEP.as_millis()).unwrap_or(u64::MAX),
         });
+        let apart = |mut pool: PoolSnapshot| {
+            let servers = std::mem::take(&mut pool.servers);
+            (pool, servers)
+        };
         let pools = std::mem::take(&mut snapshot.pools);
         let mut head = without(&snapshot, "pools", &more)?;
         head.push_str(",\"pools\":[");
         Ok(Self {
             head: Some(head),
-            pools,
+            pools: pools.into_iter().map(apart).collect(),
             charts,
             at: (0, 0),
         })
     }
 
-    fn servers(&self, pool: &PoolSnapshot) -> serde_json::Result<String> {
+    fn servers(&self, pool: &str, servers: &[ServerStatus]) -> serde_json::Result<String> {
         let (_, from) = self.at;
         let charts = self.charts.borrow();
         let mut text = String::new();
-        for (index, server) in pool.servers.iter().enumerate().skip(from).take(SERVERS) {
-            let chart = serde_json::to_string(&charts.of(&pool.name, &server.name))?;
+        for (index, server) in servers.iter().enumerate().skip(from).take(SERVERS) {
+            let chart = serde_json::to_string(&charts.of(pool, &server.name))?;
             let more = json!({ "usable": server.usable(), "throttle": server.throttle() });
             let comma = if index == 0 { "" } else { "," };
             text.push_str(comma);
@@ -74,7 +79,7 @@ impl Live {
             return Ok(Some(head));
         }
         let (index, from) = self.at;
-        let Some(pool) = self.pools.get(index) else {
+        let Some((pool, servers)) = self.pools.get(index) else {
             // Once: the object and its array end.
             self.at.0 = usize::MAX;
             return Ok((index != usize::MAX).then(|| "]}\n".to_owned()));
@@ -83,16 +88,13 @@ impl Live {
         if from == 0 {
             let comma = if index == 0 { "" } else { "," };
             text.push_str(comma);
-            text.push_str(&without(
-                pool,
-                "servers",
-                &json!({ "usable": pool.usable() }),
-            )?);
+            let usable = servers.iter().filter(|server| server.usable()).count();
+            text.push_str(&without(pool, "servers", &json!({ "usable": usable }))?);
             text.push_str(",\"servers\":[");
         }
-        text.push_str(&self.servers(pool)?);
+        text.push_str(&self.servers(&pool.name, servers)?);
         self.at.1 += SERVERS;
-        if self.at.1 >= pool.servers.len() {
+        if self.at.1 >= servers.len() {
             text.push_str("]}");
             self.at = (index + 1, 0);
         }

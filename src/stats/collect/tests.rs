@@ -18,6 +18,28 @@ fn percentiles_come_from_all_workers() {
 }
 
 #[test]
+fn values_are_counted_up_to_each_bound() {
+    let mut all = Latencies::new();
+    // On a bound, between two, above all, and many at once.
+    for value in [100, 300, 300, 700_000, 20_000_000] {
+        all.connect.record(value).expect("in range");
+    }
+    let within = within(&all.connect, &CONNECT_BOUNDS_US);
+    let expected = [1, 1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4];
+    assert_eq!(within.counts, expected);
+    let sum = 100 + 300 + 300 + 700_000 + 20_000_000;
+    assert!(within.sum <= sum && within.sum > sum - sum / 100);
+    for bounds in [CONNECT_BOUNDS_US, LENGTH_BOUNDS_MS] {
+        assert!(bounds.is_sorted());
+    }
+}
+
+#[test]
+fn this_process_is_in_memory() {
+    assert!(resident() > 1_000_000);
+}
+
+#[test]
 fn this_process_has_used_cpu_time_and_has_a_node_name() {
     // Busy until the clock of getrusage has moved.
     let before = process_cpu();
