@@ -381,12 +381,7 @@ async fn say_farewell(monitors: Monitors) {
 }
 
 /// Passes on what the vrrp thread tells.
-fn listen(
-    ears: Ears,
-    voice: &Voice,
-    signal: &Rc<watch::Sender<Signal>>,
-    events: &Rc<Events>,
-) {
+fn listen(ears: Ears, voice: &Voice, signal: &Rc<watch::Sender<Signal>>, events: &Rc<Events>) {
     tokio::task::spawn_local(pass_on(ears.changed, voice.clone(), Rc::clone(signal)));
     tokio::task::spawn_local(note(ears.told, Rc::clone(events)));
 }
@@ -573,7 +568,8 @@ impl Control {
             .iter()
             .map(|worker| worker.sweeps.get());
         let elects = self.election.is_on();
-        self.watch.look(sweeps, elects.then(|| self.election.voice.rounds()));
+        self.watch
+            .look(sweeps, elects.then(|| self.election.voice.rounds()));
     }
 
     /// Feeds systemd's watchdog unless a thread is stuck.

@@ -26,6 +26,7 @@ pub fn hold_back(before: &Config, after: &mut Config) -> Vec<String> {
     after.log.level = before.log.level;
     after.admin.socket.clone_from(&before.admin.socket);
     after.admin.socket_mode = before.admin.socket_mode;
+    after.admin.http = before.admin.http;
     differences
 }
 
@@ -41,6 +42,13 @@ fn fixed(config: &Config) -> Settings {
         (
             "admin.socket_mode",
             format!("{:o}", config.admin.socket_mode),
+        ),
+        (
+            "admin.http",
+            config
+                .admin
+                .http
+                .map_or_else(String::new, |http| http.to_string()),
         ),
     ]
 }

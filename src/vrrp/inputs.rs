@@ -112,7 +112,6 @@ impl Inputs {
         }
     }
 
-
     /// Tells, in a line, what has happened; nobody waits for it.
     pub fn tell_event(&self, line: String) {
         // The log has it.

@@ -126,6 +126,15 @@ impl Warren {
         kill(Pid::from_raw(id), Signal::SIGTERM).unwrap();
     }
 
+    /// Puts other tables into its file and tells it to read them; the answer comes back.
+    pub(crate) fn reload(&self, tables: &str) -> String {
+        let file = self.home.path().join("warren.toml");
+        let before = std::fs::read_to_string(&file).unwrap();
+        let (admin, _) = before.split_once("[listen.").unwrap();
+        std::fs::write(&file, format!("{admin}{tables}")).unwrap();
+        self.tell("reload")
+    }
+
     /// What the stats socket answers to a line.
     pub(crate) fn tell(&self, line: &str) -> String {
         let mut stream = UnixStream::connect(self.home.path().join("admin.sock")).unwrap();

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use crate::network::{enter, get, until};
+use crate::network::{body, enter, get, until};
 use crate::node::{HTTP, POOLS, Warren, serve};
 
 /// Waits until `/readyz` says no for this reason.
@@ -58,6 +58,52 @@ fn a_node_is_ready_when_it_would_serve() {
     waits_for("listener amqp is disabled");
     let _ = warren.tell("enable frontend amqp");
     waits_until_ready();
+}
+
+/// The number of a metric without labels.
+fn number(name: &str) -> u64 {
+    let text = body(HTTP, "/metrics?scope=warren");
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_reload_is_told_by_the_metrics() {
+    if !enter() {
+        return;
+    }
+    serve(5682);
+    let warren = Warren::ready(POOLS);
+    let at = number("warren_config_last_reload_success_timestamp_seconds");
+    assert_eq!(number("warren_config_last_reload_successful"), 1);
+    let answer = warren.reload("[listen.amqp]\nbind = 7\n");
+    until(&answer, || {
+        (number("warren_config_last_reload_successful") == 0).then_some(())
+    });
+    assert_eq!(
+        number("warren_config_last_reload_success_timestamp_seconds"),
+        at
+    );
+
+    // The other server of the pool is new, and served at once.
+    let tables = POOLS.replace("r3 =", "r4 = \"127.0.0.1:5682\"\nr3 =");
+    let answer = warren.reload(&tables);
+    until(&answer, || {
+        (number("warren_config_last_reload_successful") == 1).then_some(())
+    });
+    let series = "warren_config_reloads_total{result=\"refused\"} 1\n";
+    assert!(body(HTTP, "/metrics").contains(series));
+    until("the new server", || {
+        let up = "haproxy_server_status{proxy=\"rabbit\",server=\"r4\",state=\"UP\"} 1\n";
+        body(HTTP, "/metrics").contains(up).then_some(())
+    });
+    until("its chart", || {
+        body(HTTP, "/status.json")
+            .contains("\"name\":\"r4\"")
+            .then_some(())
+    });
 }
 
 #[test]

@@ -16,7 +16,7 @@ const PLACE: &str = "<!-- for programs -->";
 pub(super) const POLICY: &str = concat!(
     "Content-Security-Policy: default-src 'none'; ",
     "style-src 'sha256-pntWa/UfigN5A4zbmhbAuUVxMVSsRtkXNxenQIs4Tz4='; ",
-    "script-src 'sha256-XSMdgmqgzWiDix8sWUtsqfNBOboRQSCLa8VcFwhMtmg='; ",
+    "script-src 'sha256-uV8nym6R8DaNlk4eZ+qxBr7GcgSdL06FX3CPk+nanNs='; ",
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; ",
     "frame-ancestors 'none'\r\n"
 );

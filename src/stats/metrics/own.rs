@@ -28,17 +28,25 @@ const fn gauge(name: &'static str, words: &'static str, each: Each) -> Family {
     family(name, Kind::Gauge, words, each)
 }
 
-/// Where the configuration in force came from: so far always from the start.
-const CONFIGURATION: [Family; 2] = [
+/// Where the configuration in force came from, and whether the file is still it.
+const CONFIGURATION: [Family; 3] = [
     gauge(
         "warren_config_last_reload_successful",
         "1 if the configuration that was last read is in force",
-        Each::Process(|_, to| to.put(true)),
+        Each::Process(|d, to| to.put(d.configuration.error.is_none())),
     ),
     gauge(
         "warren_config_last_reload_success_timestamp_seconds",
         "when the configuration in force was read, in seconds since 1970",
-        Each::Process(|d, to| to.put(d.started_at)),
+        Each::Process(|d, to| to.put(d.configuration.read_at)),
+    ),
+    counter(
+        "warren_config_reloads_total",
+        "times it was told to read the configuration again, by what came of it",
+        Each::Process(|d, to| {
+            to.put_of("result", "applied", d.configuration.reloads);
+            to.put_of("result", "refused", d.configuration.reloads_refused);
+        }),
     ),
 ];
 
