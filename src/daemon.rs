@@ -24,7 +24,7 @@ mod election;
 mod reload;
 
 use bind::Bound;
-use election::{Ears, Election, Voice};
+use election::{Election, Voice};
 use reload::{Reloader, Request};
 
 use crate::admin::{self, Events, Hands, http};
@@ -38,6 +38,7 @@ use crate::lifecycle::{Notifier, fd_store, signals};
 use crate::pool::Pool;
 use crate::pool::server::{State, StateChange};
 use crate::proxy::worker::{self, CommonLimits, Shared, Signal, Sockets, Stage};
+use crate::stats::event::What;
 use crate::stats::{Budget, Registry};
 
 /// How often slow starts are moved on, and virtual routers hear of their pools.
@@ -294,9 +295,9 @@ async fn control(
     let (signal, receiver) = watch::channel(Signal::default());
     let signal = Rc::new(signal);
     let notifier = Rc::new(Notifier::from_environment().map_err(StartError::Thread)?);
-    let (election, ears) = Election::new(&registry);
-    let events = Rc::default();
-    listen(ears, &election.voice, &signal, &events);
+    let (election, changed) = Election::new(&registry);
+    tokio::task::spawn_local(pass_on(changed, election.voice.clone(), Rc::clone(&signal)));
+    let events: Rc<Events> = Rc::default();
     let on_change = on_change(&election.voice, &signal, &events);
     let limits = CommonLimits::new(&registry);
     let (reloads, requests) = mpsc::channel(reload::REQUESTS);
@@ -312,6 +313,7 @@ async fn control(
         reloads,
         notifier: Rc::clone(&notifier),
         watch,
+        events: Rc::clone(&events),
     };
     // Clients wait in the backlog until the first checks have said which servers there are.
     let first_round = monitors
@@ -380,24 +382,11 @@ async fn say_farewell(monitors: Monitors) {
     let _ = tokio::time::timeout(FAREWELL, monitors.ended()).await;
 }
 
-/// Passes on what the vrrp thread tells.
-fn listen(ears: Ears, voice: &Voice, signal: &Rc<watch::Sender<Signal>>, events: &Rc<Events>) {
-    tokio::task::spawn_local(pass_on(ears.changed, voice.clone(), Rc::clone(signal)));
-    tokio::task::spawn_local(note(ears.told, Rc::clone(events)));
-}
-
 /// Tells the workers whenever the vrrp thread has given up addresses, or got some.
 async fn pass_on(mut changed: mpsc::Receiver<()>, voice: Voice, signal: Rc<watch::Sender<Signal>>) {
     while changed.recv().await.is_some() {
         let absent = voice.absent();
         signal.send_modify(|signal| signal.absent = absent);
-    }
-}
-
-/// Remembers what the vrrp thread tells.
-async fn note(mut told: mpsc::Receiver<String>, events: Rc<Events>) {
-    while let Some(line) = told.recv().await {
-        events.note(&line);
     }
 }
 
@@ -449,6 +438,7 @@ struct Control {
     reloads: mpsc::Sender<Request>,
     notifier: Rc<Notifier>,
     watch: Rc<Watch>,
+    events: Rc<Events>,
 }
 
 impl Control {
@@ -539,6 +529,8 @@ impl Control {
             pool.tick(now);
             self.election.voice.tell_pool(pool, now);
         }
+        let routers = self.registry.virtual_routers.load();
+        self.events.note_routers(&routers, now);
     }
 
     /// Waits until the virtual addresses are given up, or until somebody tells us to hurry. The
@@ -635,14 +627,13 @@ fn on_change(voice: &Voice, signal: &Rc<watch::Sender<Signal>>, events: &Rc<Even
     let (voice, signal, events) = (voice.clone(), Rc::clone(signal), Rc::clone(events));
     Rc::new(move |pool: &Pool, change: &StateChange| {
         log_change(pool, change);
-        events.note(&format!(
-            "server {}/{} {} -> {}: {}",
-            pool.name,
-            pool.setup().servers[change.server].name,
-            change.from.name(),
-            change.to.name(),
-            change.reason
-        ));
+        events.note(What::Server {
+            pool: pool.name.to_string(),
+            server: pool.setup().servers[change.server].name.to_string(),
+            from: change.from,
+            to: change.to,
+            reason: change.reason.clone(),
+        });
         voice.tell_pool(pool, Instant::now());
         if change.to == State::Down {
             signal.send_modify(|signal| signal.revocations += 1);

@@ -17,6 +17,7 @@ use reloads::Reloads;
 pub mod chart;
 pub mod collect;
 pub mod csv;
+pub mod event;
 pub mod form;
 pub mod headline;
 pub mod history;

@@ -49,6 +49,7 @@ const PURE: &[&str] = &[
     "proxy/sight.rs",
     "stats/chart.rs",
     "stats/csv.rs",
+    "stats/event.rs",
     "stats/form.rs",
     "stats/headline.rs",
     "stats/history.rs",

@@ -19,7 +19,9 @@ use crate::config::Level;
 use crate::proxy::account::Cause;
 use crate::proxy::inquiry::Question;
 use crate::proxy::sight::Id;
+use crate::stats::event::What;
 use crate::stats::sessions;
+use crate::stats::sessions::listing::{Filter, Listing};
 
 /// A longer line is the end of the connection, as with HAProxy.
 const MAX_LINE: usize = 16 * 1024;
@@ -103,6 +105,11 @@ impl Client {
                 return Ok(Some(self.hands.reload(wish).await.answer()));
             }
             Reply::Events => return Ok(Some(self.hands.events.text())),
+            Reply::EventsAfter(number) => {
+                let recent = serde_json::to_string(&self.hands.events.after(number))?;
+                return Ok(Some(format!("{recent}\n")));
+            }
+            Reply::Listing(filter) => return Ok(Some(self.list(filter).await?)),
             Reply::Sessions(wanted) => return self.sessions(wanted).await.map(Some),
             Reply::EndSession(id) => return Ok(Some(self.end_session(id).await)),
             Reply::TogglePrompt => self.interactive = !self.interactive,
@@ -148,6 +155,23 @@ impl Client {
         Ok(String::new())
     }
 
+    /// The oldest of the connections that pass a filter, as JSON. No more than are told are held.
+    async fn list(&self, filter: Filter) -> io::Result<String> {
+        let mut listing = Listing::new(filter);
+        for worker in 0..self.hands.inboxes.len() {
+            let mut from = Some(0);
+            while let Some(place) = from {
+                let Some(page) = self.hands.ask(worker, Question::Page(place)).await else {
+                    listing.silent_workers += 1;
+                    break;
+                };
+                page.sights.iter().for_each(|sight| listing.take(sight));
+                from = page.next;
+            }
+        }
+        Ok(format!("{}\n", serde_json::to_string(&listing.finish())?))
+    }
+
     async fn end_session(&self, id: Id) -> String {
         let ended = self
             .hands
@@ -163,6 +187,7 @@ impl Client {
     }
 
     /// One line for everything that was changed, with whom the kernel says the client to be.
+    /// It is an event as well.
     fn log(&self, change: &dyn Display) {
         let peer = self.stream.peer_cred();
         let (uid, gid) = peer
@@ -170,6 +195,10 @@ impl Client {
             .map_or((u32::MAX, u32::MAX), |peer| (peer.uid(), peer.gid()));
         let pid = peer.ok().and_then(|peer| peer.pid()).unwrap_or(0);
         tracing::info!(uid, gid, pid, command = %change, "changed over the stats socket");
+        self.hands.events.note(What::Command {
+            command: change.to_string(),
+            uid,
+        });
     }
 
     /// The next line without its line feed; `None` at the end of the input. An unfinished last line

@@ -8,6 +8,7 @@ use crate::config::{Config, Level};
 use crate::proxy::sight::Id;
 use crate::stats::form::Style;
 use crate::stats::history::Clear;
+use crate::stats::sessions::listing::Filter;
 use crate::stats::snapshot::{Snapshot, listener_iid};
 use crate::stats::{csv, info, schema, servers_conn, servers_state};
 
@@ -34,6 +35,10 @@ pub enum Reply {
     Reload(Wish),
     /// What has changed lately.
     Events,
+    /// What has happened after the event of this number, as JSON.
+    EventsAfter(u64),
+    /// Some of the connections, as JSON.
+    Listing(Filter),
     /// Connections, which only the workers know.
     Sessions(Wanted),
     /// The end of this connection.
@@ -93,6 +98,11 @@ pub fn answer(
         ["drain" | "ready" | "maint" | "rebalance", ..] => {
             maintenance::answer(&words, config, &snapshot())
         }
+        ["warren", "events", rest @ ..] => events_after(rest),
+        ["warren", "sessions", rest @ ..] => match Filter::of(rest, config) {
+            Ok(filter) => Reply::Listing(filter),
+            Err(words) => Reply::line(&words),
+        },
         ["warren", ..] => match serde_json::to_string(&snapshot()) {
             Ok(json) => Reply::line(&json),
             Err(error) => Reply::line(&error.to_string()),
@@ -105,6 +115,15 @@ pub fn answer(
         ["prompt", ..] => Reply::TogglePrompt,
         ["wait", rest @ ..] => wait(rest),
         _ => Reply::Quit,
+    }
+}
+
+/// `warren events [NUMBER]`
+fn events_after(words: &[&str]) -> Reply {
+    let number = words.first().map_or(Ok(0), |word| word.parse());
+    match number {
+        Ok(number) => Reply::EventsAfter(number),
+        Err(_) => Reply::line("'warren events' expects the number of an event."),
     }
 }
 
@@ -177,7 +196,7 @@ fn show(
         ["events", "changes", ..] => Reply::Events,
         ["events"] => Reply::line(
             "Supported events sinks are listed below. Add -w(wait), -n(new). Any key to stop\n    \
-             changes    : type=buffer, 0 dropped, the latest changes of servers",
+             changes    : type=buffer, 0 dropped, the latest changes",
         ),
         ["events", ..] => Reply::Text("No such event sink".to_owned()),
         ["cli", "sockets", ..] => {

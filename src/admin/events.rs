@@ -1,57 +1,118 @@
-//! What has changed lately, for `show events`.
+//! What has happened lately, for `show events` and `warren events`.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::time::{Duration, SystemTime};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::calendar;
+use crate::stats::event::{Event, Recent, What};
+use crate::vrrp::status::{Past, RouterStatus};
 
 /// Events that are remembered; older ones are only in the log.
 const REMEMBERED: usize = 256;
 
-/// The changes of servers, by checks and operators, oldest first.
+/// What is published of virtual routers is younger than that.
+const LATE: Duration = Duration::from_secs(1);
+
+/// The changes of servers and virtual routers, by themselves and by operators, oldest first.
 #[derive(Debug, Default)]
-pub struct Events(RefCell<VecDeque<String>>);
+pub struct Events(RefCell<Ring>);
+
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<Event>,
+    /// The number of the first one; 0 before.
+    first: u64,
+    /// By virtual router: how many changes of it are here, or were.
+    routers: BTreeMap<String, u64>,
+    /// When those were looked at last.
+    looked_at: Option<Instant>,
+}
 
 impl Events {
-    /// Remembers one line.
-    pub fn note(&self, line: &str) {
-        let mut text = String::new();
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        calendar::push_rfc3339(&mut text, since_1970.unwrap_or(Duration::ZERO));
-        text.push(' ');
-        text.push_str(&line.replace(['\n', '\r'], " "));
-        text.push('\n');
-        let mut events = self.0.borrow_mut();
-        if events.len() == REMEMBERED {
-            events.pop_front();
-        }
-        events.push_back(text);
+    /// Remembers that something has just happened.
+    pub fn note(&self, what: impl Into<What>) {
+        self.note_at(SystemTime::now(), what.into());
     }
 
-    /// All of them.
+    /// Remembers what virtual routers have done since the last time. To be called more often than
+    /// one of them may change [`crate::vrrp::status::REMEMBERED`] times.
+    pub fn note_routers(&self, routers: &[RouterStatus], now: Instant) {
+        let wall = SystemTime::now();
+        let before = self.0.borrow().looked_at;
+        for router in routers {
+            let latest = router.past.back().map_or(0, |change| change.number);
+            let known = self.0.borrow().routers.get(&router.name).copied();
+            // One that counts from the beginning has been made anew, and one that has another name
+            // brings its past with it.
+            let known = known.filter(|known| *known <= latest);
+            let is_new = |change: &&Past| match known {
+                Some(known) => change.number > known,
+                None => before.is_none_or(|before| change.at + LATE > before),
+            };
+            for change in router.past.iter().filter(is_new) {
+                let what = What::VirtualRouter {
+                    virtual_router: router.name.clone(),
+                    from: change.from.to_owned(),
+                    to: change.to.to_owned(),
+                    reason: change.reason.clone(),
+                    priority: change.priority.clone(),
+                };
+                let ago = now.saturating_duration_since(change.at);
+                self.note_at(wall.checked_sub(ago).unwrap_or(wall), what);
+            }
+            let mut ring = self.0.borrow_mut();
+            ring.routers.insert(router.name.clone(), latest);
+        }
+        let mut ring = self.0.borrow_mut();
+        ring.looked_at = Some(now);
+        let exists = |name: &String, _: &mut u64| routers.iter().any(|router| router.name == *name);
+        ring.routers.retain(exists);
+    }
+
+    fn note_at(&self, at: SystemTime, what: What) {
+        let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH);
+        let at_ms = since_1970.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(0));
+        let mut ring = self.0.borrow_mut();
+        let number = match ring.events.back() {
+            Some(last) => last.number + 1,
+            None => at_ms.max(1),
+        };
+        if ring.first == 0 {
+            ring.first = number;
+        }
+        if ring.events.len() == REMEMBERED {
+            ring.events.pop_front();
+        }
+        ring.events.push_back(Event {
+            number,
+            at_ms,
+            what,
+        });
+    }
+
+    /// All of them, a line each.
     pub(super) fn text(&self) -> String {
-        self.0.borrow().iter().map(String::as_str).collect()
+        let mut text = String::new();
+        for event in &self.0.borrow().events {
+            calendar::push_rfc3339(&mut text, Duration::from_millis(event.at_ms));
+            text.push(' ');
+            text.push_str(&event.what.to_string().replace(['\n', '\r'], " "));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Those after the one of this number.
+    pub(super) fn after(&self, number: u64) -> Recent {
+        let ring = self.0.borrow();
+        let events = ring.events.iter().filter(|event| event.number > number);
+        Recent {
+            first: ring.first,
+            events: events.cloned().collect(),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_latest_events_are_remembered_a_line_each() {
-        let events = Events::default();
-        for number in 0..REMEMBERED + 2 {
-            events.note(&format!("event {number}\nof two lines"));
-        }
-        let text = events.text();
-        assert_eq!(text.lines().count(), REMEMBERED);
-        assert!(
-            text.lines()
-                .next()
-                .unwrap()
-                .ends_with("Z event 2 of two lines")
-        );
-    }
-}
+mod tests;

@@ -19,8 +19,6 @@ use crate::vrrp::inputs::{Inputs, PoolInput, Pools};
 
 /// Commands that may wait for the vrrp thread, which looks at all inputs whenever it gets one.
 const COMMANDS: usize = 16;
-/// Events that may wait for the control thread; what is more stands in the log only.
-const EVENTS: usize = 64;
 /// A router that is told to stop waits for another one as long as the slowest would take; this is
 /// for what comes after.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -40,14 +38,6 @@ pub(super) struct Voice {
     commands: mpsc::Sender<Command>,
 }
 
-/// What the vrrp thread tells.
-pub(super) struct Ears {
-    /// Gets a message when [`Voice::absent`] has changed.
-    pub(super) changed: mpsc::Receiver<()>,
-    /// Gets a line for each change of a virtual router.
-    pub(super) told: mpsc::Receiver<String>,
-}
-
 /// The vrrp thread, which runs from the moment at which there is a virtual router.
 pub(super) struct Election {
     pub(super) voice: Voice,
@@ -58,15 +48,15 @@ pub(super) struct Election {
 }
 
 impl Election {
-    /// One that has not begun, and what it will tell.
-    pub(super) fn new(registry: &Registry) -> (Rc<Self>, Ears) {
-        let (voice, heard, ears) = channel(registry);
+    /// One that has not begun. The receiver gets a message when [`Voice::absent`] has changed.
+    pub(super) fn new(registry: &Registry) -> (Rc<Self>, mpsc::Receiver<()>) {
+        let (voice, heard, changed) = channel(registry);
         let election = Self {
             voice,
             heard: RefCell::new(Some(heard)),
             ended: RefCell::default(),
         };
-        (Rc::new(election), ears)
+        (Rc::new(election), changed)
     }
 
     /// Whether the thread runs.
@@ -102,16 +92,15 @@ impl Election {
     }
 }
 
-/// Both ends, and what the thread will tell.
-fn channel(registry: &Registry) -> (Voice, mpsc::Receiver<Command>, Ears) {
+/// Both ends: what is told, what is heard, and the changes of [`Voice::absent`].
+fn channel(registry: &Registry) -> (Voice, mpsc::Receiver<Command>, mpsc::Receiver<()>) {
     // One is enough: it says that there is something to look at.
     let (tell_changed, changed) = mpsc::channel(1);
     let (tell, commands) = mpsc::channel(COMMANDS);
     let config = registry.config();
     let pools = config.pools.iter();
     let pools: Pools = pools.map(|pool| PoolInput::new(&pool.name)).collect();
-    let (tell_event, told) = mpsc::channel(EVENTS);
-    let inputs = Inputs::new(registry.workers.clone(), tell_changed, tell_event);
+    let inputs = Inputs::new(registry.workers.clone(), tell_changed);
     // Nothing is ours before it is claimed.
     let routers = config.virtual_routers.iter();
     let others = routers.filter(|router| router.priority != OWNER);
@@ -122,7 +111,7 @@ fn channel(registry: &Registry) -> (Voice, mpsc::Receiver<Command>, Ears) {
         pools: Rc::new(RefCell::new(pools)),
         commands: tell,
     };
-    (voice, commands, Ears { changed, told })
+    (voice, commands, changed)
 }
 
 impl Voice {

@@ -346,6 +346,7 @@ fn pool_snapshot(pool: &Pool, limit: u32, past: &Past<'_>, now: Instant) -> Pool
         checked: config.check.kind != CheckKind::None,
         rise: config.check.rise,
         fall: config.check.fall,
+        slow_start_ms: milliseconds(config.slow_start),
         open: Level {
             now: open,
             max: history
@@ -519,6 +520,8 @@ fn virtual_router(router: &RouterStatus, now: Instant) -> VirtualRouterSnapshot 
         why: router.why.clone(),
         waiting_for: router.waiting_for.clone(),
         base_priority: router.priority.base,
+        preempt: router.preempt,
+        preempt_delay_ms: milliseconds(router.preempt_delay),
         priority: router.priority.effective(),
         arithmetic: router.priority.to_string(),
         heard: router.heard.map(|heard| HeardSnapshot {

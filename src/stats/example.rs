@@ -119,6 +119,8 @@ fn virtual_router() -> VirtualRouterSnapshot {
         why: "master 192.0.2.12 fell silent".to_owned(),
         waiting_for: None,
         base_priority: 150,
+        preempt: true,
+        preempt_delay_ms: 0,
         priority: 90,
         arithmetic: "150 - 60 = 90: pool plain has no usable server".to_owned(),
         heard: Some(HeardSnapshot {
@@ -179,6 +181,7 @@ fn rabbit() -> PoolSnapshot {
         checked: true,
         rise: 2,
         fall: 3,
+        slow_start_ms: 300_000,
         open: level(1_204, 1_310, 5_000),
         queue: level(3, 17, 1_000),
         session_rate: Rate { now: 11, max: 239 },

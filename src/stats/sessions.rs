@@ -9,6 +9,8 @@ use crate::config::Config;
 use crate::proxy::account::During;
 use crate::proxy::sight::Sight;
 
+pub mod listing;
+
 /// One connection in one line.
 pub fn short(text: &mut String, sight: &Sight, _config: &Config) {
     let back = match sight.during {

@@ -144,6 +144,9 @@ impl Snapshot {
         if self.stopping {
             problems.push("the daemon is stopping".to_owned());
         }
+        if let Some(error) = &self.configuration.error {
+            problems.push(format!("the last reload was refused: {error}"));
+        }
         for router in &self.virtual_routers {
             if let Some(problem) = router.problem() {
                 problems.push(format!("virtual router {} {problem}", router.name));
@@ -236,6 +239,10 @@ pub struct VirtualRouterSnapshot {
     pub waiting_for: Option<String>,
     /// As configured.
     pub base_priority: u8,
+    /// It takes the addresses from a working master of lower priority.
+    pub preempt: bool,
+    /// How long it leaves such a master alone.
+    pub preempt_delay_ms: u64,
     /// What it advertises, or would.
     pub priority: u8,
     /// How the second came from the first: `150 - 50 = 100: pool rabbit has no usable server`.
@@ -357,6 +364,8 @@ pub struct PoolSnapshot {
     pub rise: u32,
     /// Bad checks in a row until down.
     pub fall: u32,
+    /// How long a server that came back takes to reach its full share.
+    pub slow_start_ms: u64,
     /// Connections open or waiting; the limit is the sum of the limits of its listeners.
     pub open: Level,
     /// Connections waiting for a server.

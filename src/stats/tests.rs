@@ -262,6 +262,10 @@ fn what_an_operator_took_out_is_no_problem_what_fell_out_is() {
     assert_eq!(drained.problems().len(), 0);
     drained.pools[0].servers[0].state = State::Drain;
     assert_eq!(drained.problems(), ["pool plain has no usable server"]);
+    drained.pools.clear();
+    drained.configuration.error = Some("error[E0103]".to_owned());
+    let refused = "the last reload was refused: error[E0103]";
+    assert_eq!(drained.problems(), [refused]);
 }
 
 #[test]

@@ -561,7 +561,7 @@ impl Driver {
                 self.finish_release(unit, now);
             }
             Action::Report(transition) => {
-                self.units[unit].report(transition, &self.inputs);
+                self.units[unit].report(transition);
                 // Whoever asks for the state now shall see it.
                 self.publish_at = None;
             }

@@ -87,35 +87,21 @@ pub struct Inputs {
     absent: ArcSwap<Absent>,
     /// Wakes the control thread, which tells the workers.
     changed: mpsc::Sender<()>,
-    /// To the control thread: a line for each change of a virtual router.
-    told: mpsc::Sender<String>,
     workers: Vec<Arc<WorkerCounters>>,
     /// Rounds of the vrrp thread, for the watchdog.
     pub rounds: Counter,
 }
 
 impl Inputs {
-    /// For these workers. `changed` gets a message when [`Inputs::absent`] changed, and `told` what
-    /// [`Inputs::tell_event`] was called with.
+    /// For these workers. `changed` gets a message when [`Inputs::absent`] changed.
     #[must_use]
-    pub fn new(
-        workers: Vec<Arc<WorkerCounters>>,
-        changed: mpsc::Sender<()>,
-        told: mpsc::Sender<String>,
-    ) -> Self {
+    pub fn new(workers: Vec<Arc<WorkerCounters>>, changed: mpsc::Sender<()>) -> Self {
         Self {
             absent: ArcSwap::default(),
             changed,
-            told,
             workers,
             rounds: Counter::default(),
         }
-    }
-
-    /// Tells, in a line, what has happened; nobody waits for it.
-    pub fn tell_event(&self, line: String) {
-        // The log has it.
-        let _ = self.told.try_send(line);
     }
 
     /// The virtual addresses that are not ours.

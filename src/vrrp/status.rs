@@ -1,7 +1,8 @@
 //! *pure* What is known of a virtual router at one moment, and the arithmetic of its priority.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
@@ -9,6 +10,9 @@ use super::dispute::OtherMaster;
 use super::receive::Refusal;
 use crate::config::VrrpVersion;
 use crate::config::units::Centiseconds;
+
+/// Changes of state that are remembered of each virtual router.
+pub const REMEMBERED: usize = 16;
 
 /// One virtual router, as the driver publishes it.
 #[derive(Debug, Clone)]
@@ -41,8 +45,31 @@ pub struct RouterStatus {
     pub heard: Option<Heard>,
     /// Another node that is master as well and does not give way.
     pub other_master: Option<OtherMaster>,
+    /// It takes the addresses from a working master of lower priority.
+    pub preempt: bool,
+    /// How long it leaves such a master alone.
+    pub preempt_delay: Duration,
     /// What was counted since the start.
     pub counters: Counters,
+    /// Its latest changes of state, oldest first, at most [`REMEMBERED`].
+    pub past: VecDeque<Past>,
+}
+
+/// A change of state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// Which one it was, counted from 1.
+    pub number: u64,
+    /// When.
+    pub at: Instant,
+    /// The state before.
+    pub from: &'static str,
+    /// The state after.
+    pub to: &'static str,
+    /// Why.
+    pub reason: String,
+    /// The arithmetic of the priority then.
+    pub priority: String,
 }
 
 /// The other router that was heard last.
@@ -114,6 +141,34 @@ impl std::fmt::Display for Priority {
             write!(f, "{comma}{reason}")?;
         }
         Ok(())
+    }
+}
+
+/// A virtual router that has just begun.
+#[cfg(test)]
+pub(crate) fn example(now: Instant) -> RouterStatus {
+    RouterStatus {
+        name: "amqp".to_owned(),
+        interface: "eth0".to_owned(),
+        router_id: 51,
+        version: VrrpVersion::V3,
+        interval: Centiseconds(100),
+        addresses: Vec::new(),
+        group: None,
+        state: "init",
+        since: now,
+        why: String::new(),
+        waiting_for: None,
+        priority: Priority {
+            base: 150,
+            penalties: Vec::new(),
+        },
+        heard: None,
+        other_master: None,
+        preempt: true,
+        preempt_delay: Duration::ZERO,
+        counters: Counters::default(),
+        past: VecDeque::new(),
     }
 }
 

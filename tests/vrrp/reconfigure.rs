@@ -77,7 +77,7 @@ impl<'a> Elector<'a> {
 
     fn with_workers(host: &'a Host, routers: &str, workers: Vec<Arc<WorkerCounters>>) -> Self {
         let (changed, _) = mpsc::channel(1);
-        let inputs = Arc::new(Inputs::new(workers, changed, mpsc::channel(1).0));
+        let inputs = Arc::new(Inputs::new(workers, changed));
         let (commands, receiver) = mpsc::channel(16);
         let published: Arc<Published> = Arc::default();
         let (config, pools) = configuration(host, &["p", "q"], routers);

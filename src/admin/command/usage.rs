@@ -29,7 +29,7 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 45] = [
+const COMMANDS: [Command; 47] = [
     command(
         &["clear", "counters"],
         Level::Operator,
@@ -293,6 +293,18 @@ const COMMANDS: [Command; 45] = [
         Level::User,
         "wait <ms>",
         "wait before the next command",
+    ),
+    command(
+        &["warren", "events"],
+        Level::User,
+        "warren events [<number>]",
+        "report the events after this number as one line of JSON",
+    ),
+    command(
+        &["warren", "sessions"],
+        Level::Operator,
+        "warren sessions [<filter> <value>]*",
+        "report the oldest connections that match as one line of JSON",
     ),
     command(
         &["warren", "status"],

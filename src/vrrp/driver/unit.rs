@@ -1,5 +1,6 @@
 //! A router with what surrounds it: its members' addresses, counters, and what lowers its priority.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use crate::vrrp::packet::{Advertisement, ChecksumForm};
 use crate::vrrp::receive::{Accepted, GROUP_V4, GROUP_V6, Receiver, Refusal};
 use crate::vrrp::router::{Member, Proof, Router, State, Transition};
 use crate::vrrp::socket::VrrpSocket;
-use crate::vrrp::status::{Counters, Heard, Priority, RouterStatus};
+use crate::vrrp::status::{Counters, Heard, Past, Priority, REMEMBERED, RouterStatus};
 use crate::vrrp::timing::LOST;
 
 /// Somebody who sends what is refused is named once in this time, for each reason.
@@ -42,6 +43,7 @@ struct Virtual {
     dispute: Dispute,
     disputed_at: Option<Instant>,
     counters: Counters,
+    past: VecDeque<Past>,
     /// Advertisements in a row that could not be sent.
     unsent: u32,
     /// When an address that somebody else put on the interface was last named in the log.
@@ -559,7 +561,7 @@ impl Unit {
     }
 
     /// One line in the log, one for the events, and the counters.
-    pub(super) fn report(&mut self, transition: Transition, inputs: &Inputs) {
+    pub(super) fn report(&mut self, transition: Transition) {
         let Transition { from, to, why } = transition;
         let mut reason = why.to_string();
         if let Some(what) = &self.waiting_for {
@@ -567,14 +569,23 @@ impl Unit {
         }
         tracing::info!(virtual_router = self.name, from, to, reason,
             priority = %self.priority, "virtual router changed");
-        inputs.tell_event(format!(
-            "virtual router {} {from} -> {to}: {reason}",
-            self.name
-        ));
+        let (at, _) = self.router.since();
+        let priority = self.priority.to_string();
         for member in &mut self.members {
             member.dispute = Dispute::default();
             member.counters.transitions += 1;
             member.counters.became_master += u64::from(to == "master");
+            if member.past.len() == REMEMBERED {
+                member.past.pop_front();
+            }
+            member.past.push_back(Past {
+                number: member.counters.transitions,
+                at,
+                from,
+                to,
+                reason: reason.clone(),
+                priority: priority.clone(),
+            });
         }
     }
 
@@ -601,7 +612,10 @@ impl Unit {
             priority: self.priority.clone(),
             heard: member.heard,
             other_master: member.dispute.standing(now),
+            preempt: member.config.preempt,
+            preempt_delay: member.config.preempt_delay,
             counters: member.counters.clone(),
+            past: member.past.clone(),
         })
     }
 }
@@ -620,6 +634,7 @@ impl Virtual {
             dispute: Dispute::default(),
             disputed_at: None,
             counters: Counters::default(),
+            past: VecDeque::new(),
             unsent: 0,
             strays_named_at: None,
             complained: [None; Refusal::COUNT],

@@ -85,6 +85,7 @@ impl Unit {
             let mut old = old.members.iter();
             if let Some(old) = old.find(|old| old.config.name == member.config.name) {
                 member.counters = old.counters.clone();
+                member.past = old.past.clone();
             }
         }
     }

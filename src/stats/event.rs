@@ -1,0 +1,189 @@
+//! *pure* What has happened lately: changes of servers and virtual routers, and what operators did.
+//!
+//! The JSON of `warren events --json` is this, one object per line.
+
+use std::fmt::{self, Display};
+
+use serde::{Deserialize, Serialize};
+
+use crate::pool::server::State;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number: each is one more than the one before. The numbers of a daemon begin with the
+    /// time of its first event in milliseconds, so that those of the next one are higher.
+    pub number: u64,
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum What {
+    /// A server changed its state.
+    Server {
+        /// Its pool.
+        pool: String,
+        /// Its name there.
+        server: String,
+        /// The state before.
+        from: State,
+        /// The state now.
+        to: State,
+        /// The check's or the operator's own words.
+        reason: String,
+    },
+    /// A virtual router changed its state.
+    VirtualRouter {
+        /// Its table key.
+        virtual_router: String,
+        /// The state before.
+        from: String,
+        /// The state now.
+        to: String,
+        /// Why.
+        reason: String,
+        /// The arithmetic of its priority then.
+        priority: String,
+    },
+    /// Somebody changed something over the stats socket.
+    Command {
+        /// The command in its longest form.
+        command: String,
+        /// Who that was, by the number of the user.
+        uid: u32,
+    },
+    /// Anything else.
+    Remark {
+        /// In words; a server is named as `POOL/SERVER`.
+        text: String,
+    },
+}
+
+impl<T: AsRef<str> + ?Sized> From<&T> for What {
+    fn from(text: &T) -> Self {
+        Self::Remark {
+            text: text.as_ref().to_owned(),
+        }
+    }
+}
+
+impl Display for What {
+    /// In one line: `server rabbit/rabbit-1 up -> down: connection refused`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server {
+                pool,
+                server,
+                from,
+                to,
+                reason,
+            } => {
+                let (from, to) = (from.name(), to.name());
+                write!(f, "server {pool}/{server} {from} -> {to}: {reason}")
+            }
+            Self::VirtualRouter {
+                virtual_router,
+                from,
+                to,
+                reason,
+                priority,
+            } => write!(
+                f,
+                "virtual router {virtual_router} {from} -> {to}: {reason} (priority {priority})"
+            ),
+            Self::Command { command, uid } => write!(f, "user {uid}: {command}"),
+            Self::Remark { text } => f.write_str(text),
+        }
+    }
+}
+
+impl What {
+    /// Whether it is about this server.
+    #[must_use]
+    pub fn concerns_server(&self, pool_name: &str, name: &str) -> bool {
+        match self {
+            Self::Server { pool, server, .. } => pool == pool_name && server == name,
+            Self::VirtualRouter { .. } => false,
+            Self::Command { command: text, .. } | Self::Remark { text } => {
+                let words = text.split([' ', ':', ',']);
+                let mut places = words.filter_map(|word| word.split_once('/'));
+                places.any(|place| place == (pool_name, name))
+            }
+        }
+    }
+
+    /// Whether it is about this virtual router.
+    #[must_use]
+    pub fn concerns_router(&self, name: &str) -> bool {
+        matches!(self, Self::VirtualRouter { virtual_router, .. } if virtual_router == name)
+    }
+}
+
+/// The answer to `warren events`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recent {
+    /// The number of the first event of this daemon; 0: there was none yet.
+    pub first: u64,
+    /// Those that are remembered and asked for, oldest first.
+    pub events: Vec<Event>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_survives_its_json_and_reads_well() {
+        let server = What::Server {
+            pool: "rabbit".to_owned(),
+            server: "r1".to_owned(),
+            from: State::Up,
+            to: State::Down,
+            reason: "connection refused".to_owned(),
+        };
+        let router = What::VirtualRouter {
+            virtual_router: "amqp".to_owned(),
+            from: "backup".to_owned(),
+            to: "master".to_owned(),
+            reason: "no master was heard".to_owned(),
+            priority: "150".to_owned(),
+        };
+        let command = What::Command {
+            command: "set server rabbit/r1 state drain".to_owned(),
+            uid: 7,
+        };
+        let remark = What::from("server rabbit/r1: drained");
+        let texts = [
+            "server rabbit/r1 up -> down: connection refused",
+            "virtual router amqp backup -> master: no master was heard (priority 150)",
+            "user 7: set server rabbit/r1 state drain",
+            "server rabbit/r1: drained",
+        ];
+        for (what, text) in [&server, &router, &command, &remark].into_iter().zip(texts) {
+            assert_eq!(what.to_string(), text);
+            let event = Event {
+                number: 12,
+                at_ms: 34,
+                what: what.clone(),
+            };
+            let json = serde_json::to_string(&event).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Event>(&json).unwrap(),
+                event,
+                "{json}"
+            );
+        }
+        for what in [&server, &command, &remark] {
+            assert!(what.concerns_server("rabbit", "r1"), "{what}");
+            assert!(!what.concerns_server("rabbit", "r"), "{what}");
+            assert!(!what.concerns_server("plain", "r1"), "{what}");
+        }
+        assert!(router.concerns_router("amqp") && !router.concerns_router("other"));
+    }
+}
