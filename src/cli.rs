@@ -8,15 +8,23 @@ use clap::{Parser, Subcommand};
 
 pub use crate::exit;
 
+pub mod ask;
 pub mod check;
 pub mod demo;
 pub mod drain;
+pub mod events;
+pub mod explain;
+mod names;
+mod output;
 pub mod ready;
 pub mod rebalance;
 pub mod reload;
 pub mod run;
+pub mod sessions;
 pub mod status;
+mod table;
 mod talk;
+mod units;
 pub mod vrrp;
 
 /// Where the configuration lives unless `-c` says otherwise.
@@ -56,6 +64,12 @@ enum Command {
     Reload(reload::Options),
     /// Show what `warren reload` would change
     Diff(reload::Options),
+    /// Say why a server is used or not, or why this node is master or not
+    Explain(explain::Options),
+    /// Show what has happened lately
+    Events(events::Options),
+    /// Show the open connections
+    Sessions(sessions::Options),
     /// Show the virtual routers of a running daemon
     Vrrp(vrrp::Options),
     /// Empty a server evenly over a time, so that its broker can be stopped
@@ -104,6 +118,9 @@ pub fn main() -> ExitCode {
         Command::Status(options) => status::main(&options),
         Command::Reload(options) => reload::main(&options, "reload"),
         Command::Diff(options) => reload::main(&options, "diff"),
+        Command::Explain(options) => explain::main(&options),
+        Command::Events(options) => events::main(&options),
+        Command::Sessions(options) => sessions::main(&options),
         Command::Vrrp(options) => vrrp::main(&options),
         Command::Drain(options) => drain::main(&options),
         Command::Ready(options) => ready::main(&options, "ready"),

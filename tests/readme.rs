@@ -113,8 +113,11 @@ fn every_subcommand_is_mentioned() {
         .output();
     let help = String::from_utf8(output.expect("run --help").stdout).expect("text");
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    // What is indented more goes on with the line above.
+    let commands = commands.take_while(|line| !line.is_empty());
     let commands: Vec<_> = commands
-        .map_while(|line| line.split_whitespace().next())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|command| !command.is_empty())
         .collect();
     assert!(commands.len() >= 4, "{help}");
     let text = readme();

@@ -417,7 +417,7 @@ fn warren_status_tells_by_text_json_and_exit_code() {
     let output = warren_status(&warren.socket(), &[]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let screen = String::from_utf8(output.stdout).unwrap();
-    let first = format!("warren {}  on ", env!("CARGO_PKG_VERSION"));
+    let first = format!("warren {} on ", env!("CARGO_PKG_VERSION"));
     assert!(screen.starts_with(&first), "{screen}");
     assert!(
         screen.contains("\n! server rabbit/r1 is down\n"),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::status::maintenance;
-use super::status::units::count;
+use super::units::count;
 use super::talk::{self, Progress, fail};
 use super::{exit, status};
 use crate::stats::snapshot::{RebalanceStage, Snapshot};

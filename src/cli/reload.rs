@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{exit, status};
+use super::{ask, exit};
 
 /// New servers are checked before their answer comes, as long as their checks may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -26,7 +26,7 @@ pub struct Options {
 /// Runs the subcommand, which is a command of the stats socket, and returns the exit code.
 #[must_use]
 pub fn main(options: &Options, command: &str) -> u8 {
-    let answer = match status::command(&options.socket, command, PATIENCE) {
+    let answer = match ask::words(&options.socket, command, PATIENCE) {
         Ok(answer) => answer,
         Err(words) => {
             eprintln!("warren: {words}");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{exit, status};
+use super::{ask, exit};
 use crate::admin::command::maintenance;
 use crate::stats::snapshot::Snapshot;
 
@@ -37,7 +37,7 @@ pub(super) fn fail(words: &str, code: u8) -> u8 {
 
 /// Gives a command that is answered by nothing when it is obeyed.
 pub(super) fn tell(socket: &Path, command: &str) -> Result<(), String> {
-    let answer = status::command(socket, command, status::TIMEOUT)?;
+    let answer = ask::words(socket, command, ask::PATIENCE)?;
     match answer.trim() {
         "" => Ok(()),
         words => Err(words.to_owned()),
@@ -67,7 +67,7 @@ async fn watch(
     let mut line = Line::default();
     loop {
         // Asking blocks for a moment, which nothing else in this process minds.
-        match status::fetch(socket).map(|snapshot| judge(&snapshot)) {
+        match ask::snapshot(socket).map_err(|error| error.explain(socket)).map(|snapshot| judge(&snapshot)) {
             Ok(Progress::Going(words)) => line.show(&words)?,
             Ok(Progress::Over(words, code)) => {
                 line.end(&words)?;

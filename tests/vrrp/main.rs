@@ -13,6 +13,7 @@ mod behaviour;
 mod crafted;
 mod dark;
 mod demo;
+mod explain;
 mod harness;
 mod interop;
 mod lab;
@@ -133,6 +134,8 @@ const WARREN: &[Test] = &[
     test!(NOTHING, unicast::ipv6_peers_that_are_not_link_local),
     test!(NOTHING, unicast::the_source_is_in_the_network_of_the_peer),
     test!(NOTHING, unicast::a_source_that_is_given),
+    test!(NOTHING, explain::why_this_node_is_master_or_not),
+    test!(NOTHING, explain::why_a_lower_master_is_left_alone),
     test!(NOTHING, demo::two_nodes_share_an_address),
     test!(NOTHING, demo::without_user_namespaces_it_says_so),
     test!("/usr/bin/python3", crafted::packets_that_must_not_matter),

@@ -1,6 +1,6 @@
 //! *pure* Drains and rebalances, a line each.
 
-use super::units::{age, count};
+use crate::cli::units::{age, count};
 use crate::stats::snapshot::{
     DrainSnapshot, DrainStage, RebalanceSnapshot, RebalanceStage, Snapshot,
 };

@@ -1,174 +1,193 @@
-//! *pure* The screen of `warren status`.
+//! *pure* The screen of `warren status`. What is wrong comes first, then who has the virtual
+//! addresses, then what goes through. It is made to fit: columns and servers that say least are
+//! left out where there is no room for them.
 
 use std::fmt::Write as _;
 
 use super::maintenance;
-use super::table::{Cell, Column, Paint, render as table};
-use super::units::{age, bytes, count, latency};
-use crate::pool::server::{Admin, State};
+use crate::cli::table::{Cell, Column, Paint, Room, cut, one_line, render as table};
+use crate::cli::units::{age, bytes, count, latency};
 use crate::stats::snapshot::{
-    CheckStatus, Level, ListenerSnapshot, Percentiles, PoolSnapshot, ServerStatus, Snapshot,
-    VirtualRouterSnapshot,
+    Level, ListenerSnapshot, Percentiles, PoolSnapshot, Snapshot, VirtualRouterSnapshot,
 };
 
-/// The whole screen; with colours if they are wanted. IN is what clients sent, OUT what they got,
-/// for listeners and servers alike.
-pub(super) fn render(snapshot: &Snapshot, colours: bool) -> String {
-    let mut text = daemon(snapshot, colours);
-    text.push('\n');
+mod router;
+mod servers;
+
+/// Lines for what is wrong, unless there is room for everything.
+const PROBLEMS: usize = 8;
+
+/// Servers of a pool that are more worth than how it was so far.
+const MUST_SEE: usize = 5;
+
+/// The screen; with colours if they are wanted. IN is what clients sent, OUT what they got, for
+/// listeners and servers alike.
+pub(super) fn render(snapshot: &Snapshot, room: Room, colours: bool) -> String {
+    let mut top = daemon(snapshot, room, colours);
+    problems(&mut top, snapshot, room, colours);
     for router in &snapshot.virtual_routers {
-        text.push_str(&virtual_router(router, colours));
-        text.push('\n');
-    }
-    text.push_str(&listeners(snapshot, colours));
-    for pool in &snapshot.pools {
-        text.push('\n');
-        text.push_str(&pool_section(pool, colours));
+        top.push('\n');
+        top.push_str(&router::brief(router, room.columns, colours));
     }
     let maintenance = maintenance::lines(snapshot);
     if !maintenance.is_empty() {
-        let _ = write!(text, "\n{maintenance}");
+        top.push('\n');
+        for line in maintenance.lines() {
+            let _ = writeln!(top, "{}", cut(line, room.columns));
+        }
     }
-    let endings = endings(snapshot);
-    if !endings.is_empty() {
-        let _ = write!(text, "\nendings  {endings}\n");
-    }
-    for problem in snapshot.problems() {
-        let _ = writeln!(text, "{} {problem}", Paint::Red.apply("!", colours));
+    top.push('\n');
+    top.push_str(&traffic(snapshot, room.columns));
+    top.push('\n');
+    top.push_str(&listeners(snapshot, room.columns, colours));
+    let bottom = endings(snapshot, room.columns);
+    let left = room.lines.saturating_sub(lines(&top));
+    let mut text = top;
+    // A low terminal has to do without how it was so far.
+    let history = left.saturating_sub(lines(&bottom));
+    match pools(
+        snapshot,
+        Room {
+            lines: history,
+            ..room
+        },
+        true,
+        colours,
+    ) {
+        Some(pools) => text.extend([pools, bottom]),
+        None => {
+            let room = Room {
+                lines: left,
+                ..room
+            };
+            text.extend(pools(snapshot, room, false, colours));
+        }
     }
     text
 }
 
+/// All pools, with or without their latencies; `None` if latencies would take the place of servers
+/// that people have to see.
+fn pools(snapshot: &Snapshot, room: Room, with_latencies: bool, colours: bool) -> Option<String> {
+    let frames = snapshot.pools.iter().map(|pool| {
+        let foot = match with_latencies {
+            true => latencies(pool),
+            false => String::new(),
+        };
+        (head(pool, room.columns, colours), foot)
+    });
+    let frames: Vec<_> = frames.collect();
+    let taken = frames.iter().fold(0, |taken, (head, foot)| {
+        // With the blank line above and the heading of the table.
+        taken + lines(head) + lines(foot) + 2
+    });
+    let most = servers::most(&snapshot.pools, room.lines.saturating_sub(taken));
+    let has_to = |pool: &PoolSnapshot| most >= pool.servers.len().min(MUST_SEE);
+    if with_latencies && !snapshot.pools.iter().all(has_to) {
+        return None;
+    }
+    let mut text = String::new();
+    for (pool, (head, foot)) in snapshot.pools.iter().zip(&frames) {
+        text.push('\n');
+        text.push_str(head);
+        text.push_str(&servers::section(pool, most, room.columns, colours));
+        text.push_str(foot);
+    }
+    Some(text)
+}
+
+/// One virtual router with everything that is counted.
+pub(super) fn virtual_router(router: &VirtualRouterSnapshot, colours: bool) -> String {
+    router::full(router, colours)
+}
+
+fn lines(text: &str) -> usize {
+    text.matches('\n').count()
+}
+
 // Writing to a String cannot fail, hence the ignored results.
 
-fn daemon(snapshot: &Snapshot, colours: bool) -> String {
-    let mut text = format!(
-        "{}  on {}, pid {}, up {}{}\n",
-        Paint::Bold.apply(&format!("warren {}", snapshot.version), colours),
+fn daemon(snapshot: &Snapshot, room: Room, colours: bool) -> String {
+    let name = format!("warren {}", snapshot.version);
+    let rest = format!(
+        " on {}  up {}  pid {}  configuration {} old{}",
         snapshot.node,
-        snapshot.pid,
         age(snapshot.uptime_ms),
-        if snapshot.stopping { ", stopping" } else { "" },
+        snapshot.pid,
+        age(snapshot.configuration.age_ms),
+        if snapshot.stopping { "  stopping" } else { "" },
     );
-    let _ = writeln!(
-        text,
-        "connections  {} open of {}, at most {} so far; {} per second, at most {}",
+    let left = room.columns.saturating_sub(name.len());
+    format!(
+        "{}{}\n",
+        Paint::Bold.apply(&name, colours),
+        cut(&rest, left)
+    )
+}
+
+fn problems(text: &mut String, snapshot: &Snapshot, room: Room, colours: bool) {
+    let problems = snapshot.problems();
+    let shown = match room.lines {
+        usize::MAX => problems.len(),
+        _ if problems.len() <= PROBLEMS => problems.len(),
+        _ => PROBLEMS - 1,
+    };
+    let mark = Paint::Red.apply("!", colours);
+    let left = room.columns.saturating_sub(2);
+    for problem in &problems[..shown] {
+        let _ = writeln!(text, "{mark} {}", cut(&one_line(problem), left));
+    }
+    if shown < problems.len() {
+        let _ = writeln!(
+            text,
+            "{mark} and {} more",
+            count((problems.len() - shown) as u64)
+        );
+    }
+}
+
+fn traffic(snapshot: &Snapshot, columns: usize) -> String {
+    let mut text = format!(
+        "connections  {} open of {}, most {}; {}/s, most {}/s; {}/s out",
         count(snapshot.connections.now.into()),
         count(snapshot.connections.limit.into()),
         count(snapshot.connections.max.into()),
         count(snapshot.accept_rate.now),
         count(snapshot.accept_rate.max),
+        bytes(snapshot.bytes_out_rate.now),
     );
-    let _ = writeln!(
+    text = cut(&text, columns);
+    let _ = write!(
         text,
-        "workers      {}, {} % idle; {} spliced; {} pipes in use",
+        "\nworkers      {}, {} % idle; {} spliced; {} pipes in use\n",
         snapshot.workers,
         snapshot.idle_percent,
         bytes(snapshot.spliced),
         snapshot.pipes.used,
     );
     if snapshot.logs_dropped > 0 {
-        let _ = writeln!(
-            text,
-            "log          {} lines dropped",
-            count(snapshot.logs_dropped)
-        );
+        let dropped = count(snapshot.logs_dropped);
+        let _ = writeln!(text, "log          {dropped} lines dropped");
     }
     text
 }
 
-/// One virtual router, and who else was heard.
-pub(super) fn virtual_router(router: &VirtualRouterSnapshot, colours: bool) -> String {
-    let paint = match router.state.as_str() {
-        "master" | "backup" => Paint::Green,
-        _ => Paint::Red,
-    };
-    let mut text = format!(
-        "{}  {} since {}: {}\n",
-        Paint::Bold.apply(&format!("VIRTUAL ROUTER {}", router.name), colours),
-        paint.apply(&router.state, colours),
-        age(router.since_ms),
-        router.why,
-    );
-    let _ = writeln!(
-        text,
-        "addresses    {} on {}, router id {}, VRRP version {}, an advertisement every {} ms{}",
-        router.addresses.join(" "),
-        router.interface,
-        router.router_id,
-        router.version,
-        count(router.advert_interval_ms),
-        match &router.group {
-            Some(group) => format!(", moves with group {group}"),
-            None => String::new(),
-        },
-    );
-    if let Some(what) = &router.waiting_for {
-        let _ = writeln!(text, "waits for    {what}");
-    }
-    let _ = writeln!(text, "priority     {}", router.arithmetic);
-    let heard = router.heard.as_ref().map(|heard| {
-        let (from, priority, ago) = (&heard.from, heard.priority, age(heard.ago_ms));
-        format!("{from} with priority {priority}, {ago} ago")
-    });
-    let _ = writeln!(
-        text,
-        "heard        {}",
-        heard.as_deref().unwrap_or("nobody else")
-    );
-    if let Some(other) = &router.other_master {
-        let time = age(other.for_ms);
-        let line = format!("two masters  for {time}: {other}");
-        let _ = writeln!(text, "{}", Paint::Red.apply(&line, colours));
-    }
-    let mut counts = vec![
-        format!("{} sent", count(router.sent)),
-        format!("{} received", count(router.received)),
-    ];
-    for (name, number) in [
-        ("not sent", router.unsent),
-        ("with other addresses", router.addresses_differ),
-    ] {
-        if number > 0 {
-            counts.push(format!("{} {name}", count(number)));
-        }
-    }
-    for (why, number) in &router.refused {
-        counts.push(format!("{} refused ({why})", count(*number)));
-    }
-    let _ = writeln!(text, "adverts      {}", counts.join(", "));
-    let _ = write!(
-        text,
-        "so far       {} transitions, {} times master, {} times put an address back",
-        count(router.transitions),
-        count(router.became_master),
-        count(router.put_back),
-    );
-    if router.cleared > 0 {
-        let _ = write!(text, ", {} times removed one", count(router.cleared));
-    }
-    text.push('\n');
-    text
-}
+const LISTENER_COLUMNS: [Column; 9] = [
+    Column::left("LISTENER"),
+    Column::left("ADDRESS").flexible(),
+    Column::left("POOL"),
+    Column::right("OPEN"),
+    Column::right("RATE"),
+    Column::right("TOTAL").optional(2),
+    Column::right("IN").optional(1),
+    Column::right("OUT").optional(1),
+    Column::right("REJECTED"),
+];
 
-fn listeners(snapshot: &Snapshot, colours: bool) -> String {
-    let columns = [
-        Column::Left("LISTENER"),
-        Column::Left("ADDRESS"),
-        Column::Left("POOL"),
-        Column::Right("OPEN"),
-        Column::Right("TOTAL"),
-        Column::Right("RATE"),
-        Column::Right("IN"),
-        Column::Right("OUT"),
-        Column::Right("REJECTED"),
-    ];
-    let rows: Vec<_> = snapshot
-        .listeners
-        .iter()
-        .map(|listener| listener_row(snapshot, listener))
-        .collect();
-    table(&columns, &rows, colours)
+fn listeners(snapshot: &Snapshot, columns: usize, colours: bool) -> String {
+    let listeners = snapshot.listeners.iter();
+    let rows: Vec<_> = listeners.map(|one| listener_row(snapshot, one)).collect();
+    table(&LISTENER_COLUMNS, &rows, columns, colours)
 }
 
 fn listener_row(snapshot: &Snapshot, listener: &ListenerSnapshot) -> Vec<Cell> {
@@ -178,9 +197,12 @@ fn listener_row(snapshot: &Snapshot, listener: &ListenerSnapshot) -> Vec<Cell> {
         Cell::painted(&listener.name, Paint::Bold),
         Cell::new(listener.addresses.join(" ")),
         Cell::new(pool.map_or("-", |pool| &pool.name)),
-        Cell::new(level(listener.open)),
-        Cell::new(count(totals.sessions)),
+        match listener.paused {
+            false => Cell::new(level(listener.open)),
+            true => Cell::painted(format!("closed, {}", level(listener.open)), Paint::Yellow),
+        },
         Cell::new(format!("{}/s", count(listener.accept_rate.now))),
+        Cell::new(count(totals.sessions)),
         Cell::new(bytes(totals.bytes_in)),
         Cell::new(bytes(totals.bytes_out)),
         Cell::new(count(totals.denied)),
@@ -195,7 +217,8 @@ fn level(level: Level) -> String {
     }
 }
 
-fn pool_section(pool: &PoolSnapshot, colours: bool) -> String {
+/// The first line of a pool.
+fn head(pool: &PoolSnapshot, columns: usize, colours: bool) -> String {
     let usable = pool.usable();
     let servers = pool.servers.len();
     let paint = match usable {
@@ -203,124 +226,30 @@ fn pool_section(pool: &PoolSnapshot, colours: bool) -> String {
         _ if usable < servers => Paint::Yellow,
         _ => Paint::Green,
     };
-    let mut text = format!(
-        "{}  {}, {}",
-        Paint::Bold.apply(&format!("POOL {}", pool.name), colours),
-        pool.balance,
-        paint.apply(&format!("{usable} of {servers} servers usable"), colours),
-    );
     let refused = pool.totals.no_server + pool.totals.queue_full + pool.totals.queue_timeout;
-    let _ = write!(
-        text,
-        "; {} waiting, at most {}",
+    let title = format!("POOL {}", pool.name);
+    let usable = format!("{usable} of {servers} servers usable");
+    let mut rest = format!(
+        "; {}/s; {} waiting, most {}",
+        count(pool.session_rate.now),
         count(pool.queue.now.into()),
         count(pool.queue.max.into()),
     );
     if refused > 0 {
-        let _ = write!(text, "; {} refused", count(refused));
+        let _ = write!(rest, "; {} refused", count(refused));
     }
-    text.push('\n');
-    let columns = [
-        Column::Left("SERVER"),
-        Column::Left("ADDRESS"),
-        Column::Left("STATE"),
-        Column::Right("SINCE"),
-        Column::Right("WEIGHT"),
-        Column::Right("OPEN"),
-        Column::Right("MOST"),
-        Column::Right("TOTAL"),
-        Column::Right("IN"),
-        Column::Right("OUT"),
-        Column::Right("ERRORS"),
-        Column::Left("CHECK"),
-    ];
-    let rows: Vec<_> = pool
-        .servers
-        .iter()
-        .map(|server| server_row(pool, server))
-        .collect();
-    text.push_str(&table(&columns, &rows, colours));
-    latencies(&mut text, pool);
-    text
+    let before = title.chars().count() + pool.balance.len() + usable.len() + 4;
+    format!(
+        "{}  {}, {}{}\n",
+        Paint::Bold.apply(&title, colours),
+        pool.balance,
+        paint.apply(&usable, colours),
+        cut(&rest, columns.saturating_sub(before)),
+    )
 }
 
-fn server_row(pool: &PoolSnapshot, server: &ServerStatus) -> Vec<Cell> {
-    let totals = &server.totals;
-    let errors = totals.failed_attempts + totals.server_aborts;
-    vec![
-        Cell::painted(&server.name, Paint::Bold),
-        Cell::new(address(server)),
-        state(server),
-        Cell::new(age(server.since_ms)),
-        Cell::new(match server.throttle() {
-            Some(_) => format!("{}/{}", server.effective_weight, server.weight),
-            None => server.weight.to_string(),
-        }),
-        Cell::new(level(server.open)),
-        Cell::new(count(server.open.max.into())),
-        Cell::new(count(totals.sessions)),
-        Cell::new(bytes(totals.bytes_in)),
-        Cell::new(bytes(totals.bytes_out)),
-        Cell::new(count(errors)),
-        check(pool, server),
-    ]
-}
-
-fn address(server: &ServerStatus) -> String {
-    match (&server.host_name, server.address) {
-        (Some(_), Some(address)) => format!("{} ({})", server.configured, address.ip()),
-        (Some(_), None) => format!("{} (unresolved)", server.configured),
-        (None, _) => server.configured.clone(),
-    }
-}
-
-fn state(server: &ServerStatus) -> Cell {
-    let paint = match server.state {
-        State::Up => Paint::Green,
-        State::Down => Paint::Red,
-        State::Unknown | State::Drain | State::Maint => Paint::Yellow,
-    };
-    let word = server.state.name();
-    if server.backup {
-        Cell::painted(format!("{word} (backup)"), paint)
-    } else {
-        Cell::painted(word, paint)
-    }
-}
-
-fn check(pool: &PoolSnapshot, server: &ServerStatus) -> Cell {
-    if !pool.checked {
-        return Cell::new("not checked");
-    }
-    if server.admin == Admin::Maint {
-        return Cell::new("paused");
-    }
-    let Some(last) = &server.check else {
-        return Cell::painted("no result yet", Paint::Yellow);
-    };
-    let CheckStatus { code, detail, .. } = last;
-    let took = latency(last.took_us);
-    let text = if detail.is_empty() {
-        format!("{code} in {took}")
-    } else {
-        format!("{code} in {took}, {detail}")
-    };
-    let paint = if last.passed {
-        Paint::Plain
-    } else {
-        Paint::Red
-    };
-    Cell::painted(one_line(&text), paint)
-}
-
-/// What a server or a check said must not move the cursor.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
-fn latencies(text: &mut String, pool: &PoolSnapshot) {
+fn latencies(pool: &PoolSnapshot) -> String {
+    let mut text = String::new();
     let line = |name: &str, spread: &Percentiles, show: &dyn Fn(u64) -> String| {
         format!(
             "{name:<8} half within {}, 99 % within {}, at most {}\n",
@@ -336,17 +265,24 @@ fn latencies(text: &mut String, pool: &PoolSnapshot) {
         let show = |ms: u64| latency(ms.saturating_mul(1000));
         text.push_str(&line("length", &pool.latency.length_ms, &show));
     }
+    text
 }
 
 /// The causes that occurred, most frequent first.
-fn endings(snapshot: &Snapshot) -> String {
+fn endings(snapshot: &Snapshot, columns: usize) -> String {
     let mut seen: Vec<_> = snapshot.endings.iter().filter(|e| e.count > 0).collect();
     seen.sort_by_key(|ending| std::cmp::Reverse(ending.count));
     let texts: Vec<String> = seen
         .iter()
         .map(|ending| format!("{} {}", ending.cause, count(ending.count)))
         .collect();
-    texts.join(", ")
+    match texts.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\n{}\n",
+            cut(&format!("endings  {}", texts.join(", ")), columns)
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,168 @@
+//! `warren explain`: why a server is used or not, and why this node is master or not, in one
+//! paragraph.
+
+use std::path::{Path, PathBuf};
+
+use super::output::{complain, print, room};
+use super::table::cut;
+use super::{ask, events, exit, names};
+use crate::stats::event::{Event, What};
+use crate::stats::snapshot::{Snapshot, VirtualRouterSnapshot};
+
+mod server;
+mod vrrp;
+
+/// Lines are no longer on the widest screen.
+const WIDEST: usize = 100;
+/// Events that belong to an explanation.
+const LATEST: usize = 8;
+
+const HELP: &str = "\
+The latest events of it follow, in UTC; `warren events` has all that are remembered.
+
+Exit code: 0 it was explained, 1 the daemon cannot be reached, 64 there is nothing of that name.";
+
+/// Options of `warren explain`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// What is to be explained
+    #[command(subcommand)]
+    pub what: Subject,
+}
+
+/// What can be explained.
+#[derive(Debug, clap::Subcommand)]
+pub enum Subject {
+    /// Why a server gets connections or does not
+    #[command(after_help = HELP)]
+    Server {
+        /// POOL/SERVER, or SERVER if only one pool has it
+        #[arg(value_name = "SERVER")]
+        name: String,
+        /// The daemon's admin socket
+        #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
+        socket: PathBuf,
+    },
+    /// Why this node is master of its virtual addresses or is not
+    #[command(after_help = HELP)]
+    Vrrp {
+        /// One virtual router; all of them if left out
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        /// The daemon's admin socket
+        #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
+        socket: PathBuf,
+    },
+}
+
+/// Runs the subcommand and returns the exit code.
+#[must_use]
+pub fn main(options: &Options) -> u8 {
+    let socket = match &options.what {
+        Subject::Server { socket, .. } | Subject::Vrrp { socket, .. } => socket,
+    };
+    let (snapshot, events) = match facts(socket) {
+        Ok(facts) => facts,
+        Err(words) => return complain(words),
+    };
+    let explained = match &options.what {
+        Subject::Server { name, .. } => explain_server(&snapshot, &events, name),
+        Subject::Vrrp { name, .. } => explain_routers(&snapshot, &events, name.as_deref()),
+    };
+    match explained {
+        Ok(text) => print(&text, exit::GOOD),
+        Err(words) => {
+            complain(words);
+            exit::USAGE
+        }
+    }
+}
+
+fn facts(socket: &Path) -> Result<(Snapshot, Vec<Event>), String> {
+    let snapshot = ask::snapshot(socket);
+    let facts = snapshot.and_then(|snapshot| Ok((snapshot, ask::recent(socket, 0)?.events)));
+    facts.map_err(|error| error.explain(socket))
+}
+
+fn explain_server(snapshot: &Snapshot, events: &[Event], name: &str) -> Result<String, String> {
+    let (pool, server) = names::server(snapshot, name)?;
+    let concerned = |what: &What| what.concerns_server(&pool.name, &server.name);
+    let events: Vec<_> = events
+        .iter()
+        .filter(|event| concerned(&event.what))
+        .collect();
+    let paragraph = server::explain(pool, server, &events);
+    Ok(page(&paragraph, &events))
+}
+
+fn explain_routers(
+    snapshot: &Snapshot,
+    events: &[Event],
+    name: Option<&str>,
+) -> Result<String, String> {
+    let routers = snapshot.virtual_routers.iter();
+    let wanted = |router: &&VirtualRouterSnapshot| name.is_none_or(|name| router.name == name);
+    let pages = routers.clone().filter(wanted).map(|router| {
+        let concerned = |event: &&Event| event.what.concerns_router(&router.name);
+        let events: Vec<_> = events.iter().filter(concerned).collect();
+        page(&vrrp::explain(router, &snapshot.node), &events)
+    });
+    let pages: Vec<String> = pages.collect();
+    match (pages.is_empty(), name) {
+        (false, _) => Ok(pages.join("\n")),
+        (true, None) => Err("no virtual routers: the configuration has no [vrrp.NAME]".to_owned()),
+        (true, Some(name)) => {
+            let known = routers.map(|router| router.name.clone());
+            Err(names::not_there("virtual router", name, known))
+        }
+    }
+}
+
+/// The paragraph in lines, and the latest of its events.
+fn page(paragraph: &str, events: &[&Event]) -> String {
+    let columns = room().columns;
+    let mut text = wrap(paragraph, columns.min(WIDEST));
+    if !events.is_empty() {
+        text.push_str("\nlately:\n");
+    }
+    for event in &events[events.len().saturating_sub(LATEST)..] {
+        text.push_str(&cut(&format!("  {}", events::in_words(event)), columns));
+        text.push('\n');
+    }
+    text
+}
+
+/// A paragraph in lines of at most so many characters, unless a word is longer.
+fn wrap(paragraph: &str, columns: usize) -> String {
+    let mut text = String::new();
+    let mut used = 0;
+    for word in paragraph.split_whitespace() {
+        let length = word.chars().count();
+        let fits = used + 1 + length <= columns;
+        match (used, fits) {
+            (0, _) => {}
+            (_, true) => text.push(' '),
+            (_, false) => text.push('\n'),
+        }
+        text.push_str(word);
+        used = if used > 0 && fits {
+            used + 1 + length
+        } else {
+            length
+        };
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paragraph_is_broken_between_words() {
+        assert_eq!(wrap("one two  three\nfour", 8), "one two\nthree\nfour\n");
+        assert_eq!(wrap("abcdefghijkl mn", 5), "abcdefghijkl\nmn\n");
+        assert_eq!(wrap("exactly eight", 13), "exactly eight\n");
+    }
+}

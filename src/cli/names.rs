@@ -1,0 +1,98 @@
+//! *pure* Servers as people name them: `POOL/SERVER`, or `SERVER` alone where that is clear.
+
+use crate::stats::snapshot::{PoolSnapshot, ServerStatus, Snapshot};
+
+/// Names this alike may be meant: 1 is equal, 0 has nothing in common.
+const ALIKE: f64 = 0.5;
+
+/// The server of a name.
+///
+/// # Errors
+///
+/// In words, why there is none.
+pub(super) fn server<'a>(
+    snapshot: &'a Snapshot,
+    name: &str,
+) -> Result<(&'a PoolSnapshot, &'a ServerStatus), String> {
+    let all = || {
+        let pools = snapshot.pools.iter();
+        pools.flat_map(|pool| pool.servers.iter().map(move |server| (pool, server)))
+    };
+    let found: Vec<_> = match name.split_once('/') {
+        Some((pool_name, name)) => all()
+            .filter(|(pool, server)| pool.name == pool_name && server.name == name)
+            .collect(),
+        None => all().filter(|(_, server)| server.name == name).collect(),
+    };
+    let full = |(pool, server): &(&PoolSnapshot, &ServerStatus)| full_name(pool, server);
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(not_there(
+            "server",
+            name,
+            all().flat_map(|one| [full(&one), one.1.name.clone()]),
+        )),
+        several => {
+            let names: Vec<String> = several.iter().map(full).collect();
+            Err(format!(
+                "`{name}` is the name of {} servers: say {}",
+                several.len(),
+                names.join(" or ")
+            ))
+        }
+    }
+}
+
+/// `POOL/SERVER`
+pub(super) fn full_name(pool: &PoolSnapshot, server: &ServerStatus) -> String {
+    format!("{}/{}", pool.name, server.name)
+}
+
+/// What is said to a name that does not exist.
+pub(super) fn not_there(what: &str, name: &str, known: impl Iterator<Item = String>) -> String {
+    let distance = |known: &String| strsim::normalized_damerau_levenshtein(known, name);
+    let best = known
+        .map(|known| (distance(&known), known))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match best {
+        Some((_, meant)) => format!("there is no {what} `{name}`; did you mean `{meant}`?"),
+        None => format!("there is no {what} `{name}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::example::snapshot;
+
+    #[test]
+    fn a_server_is_found_by_its_name_if_that_is_clear() {
+        let mut snapshot = snapshot();
+        snapshot.pools[1].servers[0].name = "rabbit-1".to_owned();
+        let name_of = |name: &str| {
+            let found = server(&snapshot, name);
+            found.map(|(pool, server)| full_name(pool, server))
+        };
+        assert_eq!(name_of("rabbit/rabbit-1").unwrap(), "rabbit/rabbit-1");
+        assert_eq!(name_of("plain/rabbit-1").unwrap(), "plain/rabbit-1");
+        assert_eq!(name_of("spare").unwrap(), "rabbit/spare");
+        let cases = [
+            (
+                "rabbit-1",
+                "`rabbit-1` is the name of 2 servers: say rabbit/rabbit-1 or plain/rabbit-1",
+            ),
+            ("spar", "there is no server `spar`; did you mean `spare`?"),
+            (
+                "rabit/spare",
+                "there is no server `rabit/spare`; did you mean `rabbit/spare`?",
+            ),
+            ("x", "there is no server `x`"),
+            ("rabbit/", "there is no server `rabbit/`"),
+        ];
+        for (name, words) in cases {
+            let error = name_of(name).unwrap_err();
+            assert!(error.starts_with(words), "{error}");
+        }
+    }
+}
