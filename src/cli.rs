@@ -10,6 +10,7 @@ pub use crate::exit;
 
 pub mod ask;
 pub mod check;
+pub mod complete;
 pub mod demo;
 pub mod drain;
 pub mod events;
@@ -82,6 +83,14 @@ enum Command {
     Rebalance(rebalance::Options),
     /// Balance three embedded AMQP brokers, kill one, kill the master of two nodes, and count
     Demo(demo::Options),
+    /// Print a script that teaches a shell to complete commands and names
+    Completions(complete::Options),
+}
+
+/// The definition of the command line, for what is made from it.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
 }
 
 /// The error with its causes, in one line.
@@ -98,6 +107,11 @@ pub(crate) fn with_causes(error: &dyn Error) -> String {
 /// Parses the process arguments, runs the subcommand and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    match complete::answer() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::from(exit::GOOD),
+        Err(error) => return ExitCode::from(output::complain(error)),
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -127,5 +141,6 @@ pub fn main() -> ExitCode {
         Command::Maint(options) => ready::main(&options, "maint"),
         Command::Rebalance(options) => rebalance::main(&options),
         Command::Demo(options) => demo::main(&options),
+        Command::Completions(options) => complete::main(&options),
     })
 }

@@ -37,7 +37,7 @@ pub enum Subject {
     #[command(after_help = HELP)]
     Server {
         /// POOL/SERVER, or SERVER if only one pool has it
-        #[arg(value_name = "SERVER")]
+        #[arg(value_name = "SERVER", add = super::complete::servers())]
         name: String,
         /// The daemon's admin socket
         #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
@@ -47,7 +47,7 @@ pub enum Subject {
     #[command(after_help = HELP)]
     Vrrp {
         /// One virtual router; all of them if left out
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = super::complete::virtual_routers())]
         name: Option<String>,
         /// The daemon's admin socket
         #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]

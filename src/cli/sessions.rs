@@ -23,10 +23,10 @@ pub struct Options {
     #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
     pub socket: PathBuf,
     /// Only those of this pool
-    #[arg(long, value_name = "POOL")]
+    #[arg(long, value_name = "POOL", add = super::complete::pools())]
     pub pool: Option<String>,
     /// Only those to this server: POOL/SERVER, or SERVER if only one pool has it
-    #[arg(long, value_name = "SERVER")]
+    #[arg(long, value_name = "SERVER", add = super::complete::servers())]
     pub server: Option<String>,
     /// Only those of clients in this network, such as 192.0.2.0/24, or of one address
     #[arg(long, value_name = "NETWORK")]

@@ -1,4 +1,5 @@
-//! The commands that ask a running daemon: `status`, `explain`, `events`, `sessions`.
+//! The commands that ask a running daemon: `status`, `explain`, `events`, `sessions`, and the
+//! completion of names in real shells.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,6 +8,7 @@
 
 mod ask;
 mod explain;
+mod shells;
 mod watch;
 
 #[expect(dead_code, reason = "others wait for the end of theirs")]
@@ -14,6 +16,8 @@ mod watch;
 mod daemon;
 #[path = "../support/ports.rs"]
 mod ports;
+#[path = "../support/skip.rs"]
+mod skip;
 mod terminal;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
