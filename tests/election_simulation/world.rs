@@ -420,11 +420,14 @@ impl World {
             self.until(self.now + self.patience())?;
             self.check_peace()?;
             self.stay_calm()?;
-            self.change_pace()?;
             match self.random.chance(50) {
                 true => self.lose_the_master()?,
                 false => self.let_two_masters_meet()?,
             }
+        }
+        // At the end, so that what came before is what the seed has always been.
+        for _ in 0..6 {
+            self.change_pace()?;
         }
         self.stay_long()
     }
@@ -552,7 +555,7 @@ impl World {
             return Err(format!("{} transitions at another pace", self.transitions - before));
         }
         self.plans[router].interval = interval;
-        self.until(self.now + self.patience())
+        Ok(())
     }
 
     fn until(&mut self, end: Time) -> Result<(), String> {

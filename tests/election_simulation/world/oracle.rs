@@ -60,7 +60,7 @@ impl World {
             priority,
             intervals: &[Centiseconds(interval); MEMBERS][..self.plans[router].members],
             claims: false,
-            speaks: self.random.chance(20),
+            speaks: false,
         };
         let now = self.instant();
         let instance = &mut self.nodes[node].instances[router];
