@@ -14,6 +14,7 @@ mod crafted;
 mod dark;
 mod demo;
 mod explain;
+mod elector;
 mod harness;
 mod interop;
 mod lab;
@@ -102,6 +103,8 @@ const WARREN: &[Test] = &[
     test!(NOTHING, behaviour::neighbours_are_told),
     test!(NOTHING, behaviour::an_address_with_a_label_counts),
     test!(NOTHING, reconfigure::what_stays_the_same_is_not_touched),
+    test!(NOTHING, reconfigure::another_prefix_length_resets_nobody),
+    test!(NOTHING, reconfigure::a_group_changes_as_one),
     test!(NOTHING, reconfigure::settings_change_under_way),
     test!(NOTHING, reconfigure::addresses_come_and_go_under_way),
     test!(

@@ -9,166 +9,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
-use tokio::sync::mpsc;
-use warren::config::{self, Config};
 use warren::stats::WorkerCounters;
 use warren::vip::netlink::Netlink;
-use warren::vrrp::driver::{Command, Driver, Published};
-use warren::vrrp::inputs::{Inputs, PoolInput, Pools};
-use warren::vrrp::status::RouterStatus;
+use warren::vrrp::driver::Command;
 
+use crate::elector::{Elector, LONG, configuration, router};
 use crate::lab::{Host, Lab, until};
 use crate::peer::{Node, Warren};
 
-const LONG: Duration = Duration::from_secs(20);
 const VIP: &str = "10.9.0.100";
-
-/// The vrrp thread, without the rest of the daemon.
-struct Elector<'a> {
-    host: &'a Host,
-    commands: mpsc::Sender<Command>,
-    published: Arc<Published>,
-    inputs: Arc<Inputs>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// A configuration with these virtual routers, and its pools, which have usable servers.
-fn configuration(host: &Host, pools: &[&str], routers: &str) -> (Arc<Config>, Pools) {
-    let mut text = format!(
-        "[listen.amqp]\nbind = \"0.0.0.0:5672\"\npool = {:?}\n",
-        pools[0]
-    );
-    for pool in pools {
-        text += &format!("[pool.{pool}.servers]\ns = \"127.0.0.1:7000\"\n");
-    }
-    let file = host.file("warren.toml");
-    std::fs::write(&file, text + routers).unwrap();
-    let (config, _) = config::load(&file, false).unwrap_or_else(|problems| panic!("{problems}"));
-    let pools = pools.iter().map(|name| {
-        let pool = PoolInput::new(name);
-        pool.tell(true, Some(Instant::now()));
-        pool
-    });
-    (Arc::new(config), pools.collect())
-}
-
-/// A virtual router on `eth0`; `more` are lines of its table.
-fn router(name: &str, id: u8, addresses: &[&str], more: &str) -> String {
-    let addresses: Vec<String> = addresses.iter().map(|ip| format!("{ip}/24")).collect();
-    let interval = match more.contains("advert_interval") {
-        true => "",
-        false => "advert_interval = \"100ms\"\n",
-    };
-    format!(
-        "[vrrp.{name}]\ninterface = \"eth0\"\nrouter_id = {id}\n{interval}\
-         addresses = {addresses:?}\n{more}\n"
-    )
-}
 
 /// The one that most tests begin with.
 fn v(more: &str) -> String {
     router("v", 5, &[VIP], more)
-}
-
-impl<'a> Elector<'a> {
-    fn start(host: &'a Host, routers: &str) -> Self {
-        Self::with_workers(host, routers, Vec::new())
-    }
-
-    fn with_workers(host: &'a Host, routers: &str, workers: Vec<Arc<WorkerCounters>>) -> Self {
-        let (changed, _) = mpsc::channel(1);
-        let inputs = Arc::new(Inputs::new(workers, changed));
-        let (commands, receiver) = mpsc::channel(16);
-        let published: Arc<Published> = Arc::default();
-        let (config, pools) = configuration(host, &["p", "q"], routers);
-        let network = File::open(format!("/proc/{}/ns/net", host.holder.id())).unwrap();
-        let (told, told_of) = (Arc::clone(&inputs), Arc::clone(&published));
-        let thread = std::thread::spawn(move || {
-            setns(network, CloneFlags::CLONE_NEWNET).unwrap();
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            runtime.enable_all().build().unwrap().block_on(async {
-                let driver = Driver::new(config, &pools, told, receiver, told_of);
-                driver.unwrap().run().await;
-            });
-        });
-        Self {
-            host,
-            commands,
-            published,
-            inputs,
-            thread: Some(thread),
-        }
-    }
-
-    fn tell(&self, command: Command) {
-        self.commands.blocking_send(command).unwrap();
-    }
-
-    fn reconfigure(&self, routers: &str) {
-        self.reconfigure_with(&["p", "q"], routers);
-    }
-
-    fn reconfigure_with(&self, pools: &[&str], routers: &str) {
-        let (config, pools) = configuration(self.host, pools, routers);
-        self.tell(Command::Reconfigure { config, pools });
-    }
-
-    /// Names and states.
-    fn states(&self) -> Vec<(String, &'static str)> {
-        let published = self.published.load();
-        let states = published.iter().map(|one| (one.name.clone(), one.state));
-        states.collect()
-    }
-
-    /// Whether these are all virtual routers, in these states.
-    fn are(&self, wanted: &[(&str, &str)]) -> bool {
-        let states = self.states();
-        states
-            .iter()
-            .map(|(name, state)| (name.as_str(), *state))
-            .eq(wanted.iter().copied())
-    }
-
-    fn until(&self, wanted: &[(&str, &str)]) {
-        let begun = Instant::now();
-        while !self.are(wanted) {
-            assert!(
-                begun.elapsed() < LONG,
-                "{:?}, not {wanted:?}",
-                self.states()
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn status(&self, name: &str) -> RouterStatus {
-        let published = self.published.load();
-        published
-            .iter()
-            .find(|one| one.name == name)
-            .unwrap()
-            .clone()
-    }
-
-    /// Stops it, and returns how that went.
-    fn stop(&mut self) {
-        self.tell(Command::Stop);
-        let thread = self.thread.take().unwrap();
-        until("ended", LONG, || thread.is_finished());
-        thread.join().unwrap();
-    }
-}
-
-impl Drop for Elector<'_> {
-    /// Its thread ends when nobody is left who could tell it to.
-    fn drop(&mut self) {
-        let (nobody, _) = mpsc::channel(1);
-        self.commands = nobody;
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking());
-        }
-    }
 }
 
 /// Watches an address of a host without a break. Each look is at the kernel's own list.
@@ -513,4 +366,65 @@ pub(crate) fn the_last_configuration_wins() {
     assert!(!one.are(&[("v", "master")]));
     let filter = "ip.src == 10.9.0.1 and vrrp.virt_rtr_id == 11";
     assert!(lab.captured(filter, &[]).is_empty(), "it never began");
+}
+
+/// With another prefix length it is another address to the kernel, but not to its clients.
+pub(crate) fn another_prefix_length_resets_nobody() {
+    let lab = Lab::new(1);
+    let with = |four: u8, six: u8| {
+        format!(
+            "[vrrp.four]\ninterface = \"eth0\"\nrouter_id = 5\nadvert_interval = \"100ms\"\n\
+             addresses = [\"{VIP}/{four}\"]\n\
+             [vrrp.six]\ninterface = \"eth0\"\nrouter_id = 5\nadvert_interval = \"100ms\"\n\
+             addresses = [\"fe80::100/{six}\", \"2001:db8::100/{six}\"]\n"
+        )
+    };
+    let one = Elector::start(lab.host(1), &with(24, 64));
+    one.until(&[("four", "master"), ("six", "master")]);
+    let shows = |four: u8, six: u8| {
+        let shown = lab.host(1).ip("-o address show dev eth0");
+        let has = |address: String| shown.matches(&address).count() == 1;
+        has(format!(" {VIP}/{four} ")) && has(format!(" 2001:db8::100/{six} "))
+    };
+    until("claimed", LONG, || shows(24, 64));
+    let before = one.status("four").counters.transitions;
+    one.reconfigure(&with(32, 128));
+    until("renumbered", LONG, || shows(32, 128));
+    assert!(!shows(24, 64));
+    assert!(one.are(&[("four", "master"), ("six", "master")]));
+    assert!(one.inputs.absent().addresses.is_empty());
+    assert_eq!(one.status("four").counters.transitions, before);
+}
+
+pub(crate) fn a_group_changes_as_one() {
+    let lab = Lab::new(1);
+    let group = |more: &str, six: bool| {
+        let four = router("four", 5, &[VIP], &format!("group = \"g\"\n{more}"));
+        let six = six.then(|| {
+            format!(
+                "[vrrp.six]\ninterface = \"eth0\"\nrouter_id = 5\nadvert_interval = \"100ms\"\n\
+                 addresses = [\"fe80::100/64\"]\ngroup = \"g\"\n{more}\n"
+            )
+        });
+        four + &six.unwrap_or_default()
+    };
+    let one = Elector::start(lab.host(1), &group("", true));
+    let masters = [("four", "master"), ("six", "master")];
+    one.until(&masters);
+    let became = |name: &str| one.status(name).counters.became_master;
+    let before = became("four");
+    one.reconfigure(&group("priority = 120", true));
+    until("known", LONG, || one.status("six").priority.base == 120);
+    assert!(one.are(&masters));
+    // Who moves together is not what it was: both end, and one begins anew.
+    one.reconfigure(&group("priority = 120", false));
+    until("anew", LONG, || {
+        one.are(&masters[..1]) && became("four") > before
+    });
+    assert!(lab.host(1).has(VIP) && !lab.host(1).has("fe80::100"));
+    one.reconfigure(&group("priority = 120", true));
+    until("together", LONG, || {
+        one.are(&masters) && became("four") > before + 1
+    });
+    assert_eq!(became("six"), 1, "it is a new one");
 }
