@@ -117,6 +117,7 @@ const WARREN: &[Test] = &[
     ),
     test!(NOTHING, reconfigure::an_address_moves_between_routers),
     test!(NOTHING, reconfigure::the_last_configuration_wins),
+    test!("/usr/bin/python3", reload::connections_follow_their_address),
     test!(NOTHING, reload::a_pair_is_reloaded),
     test!(NOTHING, reload::the_first_virtual_router_comes_by_a_reload),
     test!(NOTHING, vip::an_address_has_a_lease),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::lab::{Lab, until};
+use crate::lab::{Host, Lab, Process, connected, until};
 use crate::peer::{Node, PROXY, Warren};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -71,4 +71,84 @@ pub(crate) fn the_first_virtual_router_comes_by_a_reload() {
     until("it is master", LONG, || host.has(VIP));
     warren.stop();
     assert!(!host.has(VIP), "given up in order");
+}
+
+/// A server on this host that says everything twice.
+fn echo(host: &Host) -> Process {
+    host.python(
+        "import socket, threading\ns = socket.create_server(('', 7000))\n\
+         def serve(c):\n while (d := c.recv(100)): c.sendall(d)\n\
+         while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()",
+    )
+}
+
+/// A client of an address that says something now and then, and how its connection ended.
+fn client(host: &Host, address: &str) -> Process {
+    let program = format!(
+        "import socket, time\ns = socket.create_connection(('{address}', 5672), 10)\n\
+         try:\n for round in range(100000):\n  s.sendall(b'hello')\n\
+         \u{20} assert s.recv(5) == b'hello'\n\
+         \u{20} print('connected' if round == 0 else round, flush=True)\n  time.sleep(0.05)\n\
+         except OSError as error:\n print(error.strerror, flush=True)\n"
+    );
+    connected(host, &program)
+}
+
+/// The last number that a client has said.
+fn rounds(client: &Process) -> u32 {
+    let log = client.log();
+    log.lines()
+        .rev()
+        .find_map(|line| line.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Those to an address that stays go on, those to one that goes are reset, a new one serves.
+pub(crate) fn connections_follow_their_address() {
+    let lab = Lab::new(3);
+    let (stays, goes, comes) = ("10.9.0.100", "10.9.0.101", "10.9.0.102");
+    let before = "\"10.9.0.100/24\", \"10.9.0.101/24\"";
+    let after = "\"10.9.0.100/24\", \"10.9.0.102/24\"";
+    let _servers = [echo(lab.host(1)), echo(lab.host(2))];
+    let one = Warren::start(lab.host(1), PROXY, &routers(150, before));
+    let two = Warren::start(lab.host(2), PROXY, &routers(100, before));
+    until("the first is master", LONG, || {
+        lab.host(1).has(stays) && lab.host(1).has(goes) && two.router("state") == "backup"
+    });
+    let lasting = client(lab.host(3), stays);
+    let departing = client(lab.host(3), goes);
+    let (is, was) = (one.router("became_master"), two.router("became_master"));
+    reload(&one, &routers(150, after));
+    let log = |client: &Process| client.log();
+    until("reset", LONG, || {
+        log(&departing).contains("Connection reset by peer")
+    });
+    until("gone", LONG, || {
+        !lab.host(1).has(goes) && lab.host(1).has(comes)
+    });
+    reload(&two, &routers(100, after));
+    let so_far = rounds(&lasting);
+    until("it goes on", LONG, || rounds(&lasting) > so_far + 5);
+    let new = client(lab.host(3), comes);
+    until("served", LONG, || rounds(&new) > 5);
+    assert_eq!(
+        one.process.log().matches("ending=address-released").count(),
+        1
+    );
+    // The other one takes over by its priority alone, and everybody comes along.
+    reload(&two, &routers(200, after));
+    until("both reset", LONG, || {
+        [&lasting, &new]
+            .iter()
+            .all(|one| log(one).contains("Connection reset by peer"))
+    });
+    let again = client(lab.host(3), stays);
+    until("served by the other one", LONG, || rounds(&again) > 5);
+    assert!(lab.host(2).has(comes) && !lab.host(1).has(comes));
+    // Nothing moved before.
+    assert_eq!(one.router("became_master"), is);
+    assert_eq!(
+        two.router("became_master").as_u64(),
+        was.as_u64().map(|n| n + 1)
+    );
 }
