@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::elector::undisturbed;
 use crate::lab::{Host, Lab, Process, connected, until};
 use crate::peer::{Node, PROXY, Warren};
 
@@ -105,50 +106,52 @@ fn rounds(client: &Process) -> u32 {
 
 /// Those to an address that stays go on, those to one that goes are reset, a new one serves.
 pub(crate) fn connections_follow_their_address() {
-    let lab = Lab::new(3);
-    let (stays, goes, comes) = ("10.9.0.100", "10.9.0.101", "10.9.0.102");
-    let before = "\"10.9.0.100/24\", \"10.9.0.101/24\"";
-    let after = "\"10.9.0.100/24\", \"10.9.0.102/24\"";
-    let _servers = [echo(lab.host(1)), echo(lab.host(2))];
-    let one = Warren::start(lab.host(1), PROXY, &routers(150, before));
-    let two = Warren::start(lab.host(2), PROXY, &routers(100, before));
-    until("the first is master", LONG, || {
-        lab.host(1).has(stays) && lab.host(1).has(goes) && two.router("state") == "backup"
+    undisturbed(|| {
+        let lab = Lab::new(3);
+        let (stays, goes, comes) = ("10.9.0.100", "10.9.0.101", "10.9.0.102");
+        let before = "\"10.9.0.100/24\", \"10.9.0.101/24\"";
+        let after = "\"10.9.0.100/24\", \"10.9.0.102/24\"";
+        let _servers = [echo(lab.host(1)), echo(lab.host(2))];
+        let one = Warren::start(lab.host(1), PROXY, &routers(150, before));
+        let two = Warren::start(lab.host(2), PROXY, &routers(100, before));
+        until("the first is master", LONG, || {
+            lab.host(1).has(stays) && lab.host(1).has(goes) && two.router("state") == "backup"
+        });
+        let lasting = client(lab.host(3), stays);
+        let departing = client(lab.host(3), goes);
+        let (is, was) = (one.router("became_master"), two.router("became_master"));
+        reload(&one, &routers(150, after));
+        let log = |client: &Process| client.log();
+        until("reset", LONG, || {
+            log(&departing).contains("Connection reset by peer")
+        });
+        until("gone", LONG, || {
+            !lab.host(1).has(goes) && lab.host(1).has(comes)
+        });
+        reload(&two, &routers(100, after));
+        let so_far = rounds(&lasting);
+        until("it goes on", LONG, || rounds(&lasting) > so_far + 5);
+        let new = client(lab.host(3), comes);
+        until("served", LONG, || rounds(&new) > 5);
+        assert_eq!(
+            one.process.log().matches("ending=address-released").count(),
+            1
+        );
+        // The other one takes over by its priority alone, and everybody comes along.
+        reload(&two, &routers(200, after));
+        until("both reset", LONG, || {
+            [&lasting, &new]
+                .iter()
+                .all(|one| log(one).contains("Connection reset by peer"))
+        });
+        let again = client(lab.host(3), stays);
+        until("served by the other one", LONG, || rounds(&again) > 5);
+        assert!(lab.host(2).has(comes) && !lab.host(1).has(comes));
+        // Nothing moved before.
+        assert_eq!(one.router("became_master"), is);
+        assert_eq!(
+            two.router("became_master").as_u64(),
+            was.as_u64().map(|n| n + 1)
+        );
     });
-    let lasting = client(lab.host(3), stays);
-    let departing = client(lab.host(3), goes);
-    let (is, was) = (one.router("became_master"), two.router("became_master"));
-    reload(&one, &routers(150, after));
-    let log = |client: &Process| client.log();
-    until("reset", LONG, || {
-        log(&departing).contains("Connection reset by peer")
-    });
-    until("gone", LONG, || {
-        !lab.host(1).has(goes) && lab.host(1).has(comes)
-    });
-    reload(&two, &routers(100, after));
-    let so_far = rounds(&lasting);
-    until("it goes on", LONG, || rounds(&lasting) > so_far + 5);
-    let new = client(lab.host(3), comes);
-    until("served", LONG, || rounds(&new) > 5);
-    assert_eq!(
-        one.process.log().matches("ending=address-released").count(),
-        1
-    );
-    // The other one takes over by its priority alone, and everybody comes along.
-    reload(&two, &routers(200, after));
-    until("both reset", LONG, || {
-        [&lasting, &new]
-            .iter()
-            .all(|one| log(one).contains("Connection reset by peer"))
-    });
-    let again = client(lab.host(3), stays);
-    until("served by the other one", LONG, || rounds(&again) > 5);
-    assert!(lab.host(2).has(comes) && !lab.host(1).has(comes));
-    // Nothing moved before.
-    assert_eq!(one.router("became_master"), is);
-    assert_eq!(
-        two.router("became_master").as_u64(),
-        was.as_u64().map(|n| n + 1)
-    );
 }
