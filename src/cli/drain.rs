@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::status::maintenance;
-use super::units::count;
 use super::talk::{self, Progress, fail};
+use super::units::count;
 use super::{exit, status};
 use crate::stats::snapshot::{DrainSnapshot, DrainStage, Snapshot};
 
@@ -19,6 +19,7 @@ daemon cannot be reached or refuses, somebody made the server ready, or the comm
 64 there is no such server.")]
 pub struct Options {
     /// The server: POOL/SERVER, or SERVER alone if only one pool has it
+    #[arg(value_name = "SERVER", add = super::complete::servers())]
     pub server: String,
     /// Close its connections evenly over this time, those that are silent first; 0 is at once
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = talk::time)]

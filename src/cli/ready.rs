@@ -12,6 +12,7 @@ use super::talk::{self, fail};
 Exit code: 0 done, 1 the daemon cannot be reached or refuses, 64 there is no such server.")]
 pub struct Options {
     /// The server: POOL/SERVER, or SERVER alone if only one pool has it
+    #[arg(value_name = "SERVER", add = super::complete::servers())]
     pub server: String,
     /// The daemon's admin socket
     #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]

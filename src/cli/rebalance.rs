@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::status::maintenance;
-use super::units::count;
 use super::talk::{self, Progress, fail};
+use super::units::count;
 use super::{exit, status};
 use crate::stats::snapshot::{RebalanceStage, Snapshot};
 
@@ -22,6 +22,7 @@ begun; with --stop: it has ended), 1 the daemon cannot be reached or refuses, th
 given up, or the command was interrupted, 64 there is no such pool.")]
 pub struct Options {
     /// The pool; not needed if there is only one
+    #[arg(value_name = "POOL", add = super::complete::pools())]
     pub pool: Option<String>,
     /// Close at most so many connections in any second
     #[arg(long, value_name = "N", default_value_t = 10)]

@@ -67,7 +67,10 @@ async fn watch(
     let mut line = Line::default();
     loop {
         // Asking blocks for a moment, which nothing else in this process minds.
-        match ask::snapshot(socket).map_err(|error| error.explain(socket)).map(|snapshot| judge(&snapshot)) {
+        match ask::snapshot(socket)
+            .map_err(|error| error.explain(socket))
+            .map(|snapshot| judge(&snapshot))
+        {
             Ok(Progress::Going(words)) => line.show(&words)?,
             Ok(Progress::Over(words, code)) => {
                 line.end(&words)?;

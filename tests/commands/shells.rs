@@ -143,3 +143,29 @@ fn names_come_from_the_file_when_no_daemon_runs() {
         ask(&words)
     );
 }
+
+/// What the package installs, so that nobody has to run anything.
+#[test]
+fn the_packaged_scripts_are_those_of_the_command() {
+    for (shell, stored) in [
+        (
+            "bash",
+            include_str!("../../packaging/completions/warren.bash"),
+        ),
+        (
+            "zsh",
+            include_str!("../../packaging/completions/warren.zsh"),
+        ),
+        (
+            "fish",
+            include_str!("../../packaging/completions/warren.fish"),
+        ),
+    ] {
+        let printed = Command::new(env!("CARGO_BIN_EXE_warren"))
+            .args(["completions", shell])
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        assert_eq!(printed, stored, "packaging/completions/warren.{shell}");
+    }
+}

@@ -12,7 +12,6 @@ use crate::vip::interface::{Interfaces, Sender};
 use crate::vip::netlink::{Address, Netlink, NetlinkError};
 use crate::vip::{Announcer, Vip};
 use crate::vrrp::dispute::Dispute;
-use crate::vrrp::inputs::Inputs;
 use crate::vrrp::packet::{Advertisement, ChecksumForm};
 use crate::vrrp::receive::{Accepted, GROUP_V4, GROUP_V6, Receiver, Refusal};
 use crate::vrrp::router::{Member, Proof, Router, State, Transition};
