@@ -14,6 +14,7 @@ use crate::proxy::limit::AcceptRate;
 use history::Clear;
 use reloads::Reloads;
 
+pub mod activity;
 pub mod chart;
 pub mod collect;
 pub mod csv;

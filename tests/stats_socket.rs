@@ -344,6 +344,13 @@ fn the_protocol_is_haproxys() {
         );
     }
     // Filters choose the same rows.
+    // The same keys; what is in them is the insides of each.
+    let keys = |answer: String| -> Vec<String> {
+        let lines = answer.lines().map(|line| line.split(':').next().unwrap());
+        lines.map(str::to_owned).collect()
+    };
+    let ask = "show activity\n";
+    assert_eq!(keys(warren.ask(ask)), keys(haproxy.ask(ask)));
     for filter in FILTERS {
         let (ours, theirs) = both(filter);
         let names = |answer: &str| -> Vec<String> {

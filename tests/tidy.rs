@@ -50,6 +50,7 @@ const PURE: &[&str] = &[
     "proxy/account.rs",
     "proxy/proxy_protocol.rs",
     "proxy/sight.rs",
+    "stats/activity.rs",
     "stats/chart.rs",
     "stats/csv.rs",
     "stats/event.rs",

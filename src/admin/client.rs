@@ -99,10 +99,18 @@ impl Client {
                 return Ok(Some(text));
             }
             Reply::Reload(wish) => {
-                if wish == Wish::Apply {
-                    self.log(&"reload");
+                let (changes, is_file) = (wish != Wish::Show, wish.is_about_the_file());
+                let command = wish.to_string();
+                let outcome = self.hands.reload(wish).await;
+                if changes && (is_file || outcome.code == 0) {
+                    self.log(&command);
                 }
-                return Ok(Some(self.hands.reload(wish).await.answer()));
+                let text = if is_file {
+                    outcome.answer()
+                } else {
+                    outcome.text
+                };
+                return Ok(Some(text));
             }
             Reply::Events => return Ok(Some(self.hands.events.text())),
             Reply::EventsAfter(number) => {

@@ -10,9 +10,10 @@ use crate::stats::form::Style;
 use crate::stats::history::Clear;
 use crate::stats::sessions::listing::Filter;
 use crate::stats::snapshot::{Snapshot, listener_iid};
-use crate::stats::{csv, info, schema, servers_conn, servers_state};
+use crate::stats::{activity, csv, info, schema, servers_conn, servers_state};
 
 mod change;
+mod dynamic;
 pub mod maintenance;
 mod usage;
 
@@ -92,9 +93,7 @@ pub fn answer(
         [
             "get" | "set" | "enable" | "disable" | "shutdown" | "clear",
             ..,
-        ] => match alter(&words, level, config, snapshot) {
-            Ok(reply) | Err(reply) => reply,
-        },
+        ] => either(alter(&words, level, config, snapshot)),
         ["drain" | "ready" | "maint" | "rebalance", ..] => {
             maintenance::answer(&words, config, &snapshot())
         }
@@ -108,6 +107,8 @@ pub fn answer(
             Err(error) => Reply::line(&error.to_string()),
         },
         ["help", topic @ ..] => Reply::Text(usage::help(topic)),
+        ["add", _, rest @ ..] => either(dynamic::add(rest, config)),
+        ["del", _, rest @ ..] => either(dynamic::delete(rest, config)),
         ["reload", ..] => Reply::Reload(Wish::Apply),
         ["diff", ..] => Reply::Reload(Wish::Show),
         ["operator", ..] => Reply::Lower(Level::Operator),
@@ -127,11 +128,16 @@ fn events_after(words: &[&str]) -> Reply {
     }
 }
 
+fn either(reply: Result<Reply, Reply>) -> Reply {
+    match reply {
+        Ok(reply) | Err(reply) => reply,
+    }
+}
+
 /// What warren does not have is not unknown: scripts get a clear word.
 fn unsupported(words: &[&str]) -> Option<Reply> {
-    const FAMILIES: [&str; 20] = [
+    const FAMILIES: [&str; 19] = [
         "acl",
-        "activity",
         "ca-file",
         "cache",
         "dynamic-cookie",
@@ -165,6 +171,7 @@ fn show(
     snapshot: impl FnOnce() -> Snapshot,
 ) -> Reply {
     match words {
+        ["activity", ..] => Reply::Text(activity::render(&snapshot())),
         ["info", rest @ ..] => Reply::Text(info::render(&snapshot(), Style::of(rest))),
         ["stat", rest @ ..] => {
             // It is the socket that counts, as with HAProxy, not what the client has lowered.

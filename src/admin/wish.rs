@@ -1,10 +1,42 @@
-//! *pure* What can be wanted of whoever reads the configuration again.
+//! *pure* What can be wanted of whoever changes the configuration.
+
+use std::fmt::{self, Display};
+
+use crate::config::Server;
 
 /// What is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     /// To read the configuration again and apply it.
     Apply,
     /// To be told what that would change.
     Show,
+    /// One more server for the pool of this name, in maintenance at first.
+    Add(String, Box<Server>),
+    /// A server less: the pool, and its name there. It has to be in maintenance, without
+    /// connections.
+    Delete(String, String),
+}
+
+impl Wish {
+    /// Whether it has to do with the configuration file.
+    #[must_use]
+    pub const fn is_about_the_file(&self) -> bool {
+        matches!(self, Self::Apply | Self::Show)
+    }
+}
+
+/// As it stands in the log.
+impl Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apply => f.write_str("reload"),
+            Self::Show => f.write_str("diff"),
+            Self::Add(pool, server) => {
+                let (name, address) = (&server.name, &server.address);
+                write!(f, "add server {pool}/{name} {address}")
+            }
+            Self::Delete(pool, server) => write!(f, "del server {pool}/{server}"),
+        }
+    }
 }

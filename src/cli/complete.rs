@@ -5,7 +5,7 @@
 //! words that were typed, and `answer` tells what fits. An argument that takes a name says so in
 //! its `#[arg]`:
 //!
-//! ```ignore
+//! ```text
 //! #[arg(value_name = "SERVER", add = super::complete::servers())]
 //! server: String,
 //! ```

@@ -34,6 +34,8 @@ use crate::proxy::listener;
 use crate::proxy::worker::{CommonLimits, Sockets};
 use crate::stats::{Listener, Registry, Scene};
 
+mod dynamic;
+
 /// Changes of one reload that the log and the events name: a file with thousands of servers must
 /// not drive everything else out of them.
 const MOST_LINES: usize = 32;
@@ -77,6 +79,8 @@ impl Reloader {
             let outcome = match wish {
                 Wish::Apply => self.reload().await,
                 Wish::Show => self.show().await,
+                Wish::Add(pool, server) => self.add(&pool, *server).await,
+                Wish::Delete(pool, server) => self.delete(&pool, &server).await,
             };
             // Whoever asked may have gone.
             let _ = reply.map(|reply| reply.send(outcome).is_ok());
@@ -153,7 +157,8 @@ impl Reloader {
         }
         let next = self.read().await?;
         let sockets = self.prepare(&next.config)?;
-        self.apply(Arc::new(next.config.clone()), sockets).await;
+        let config = Arc::new(next.config.clone());
+        self.apply(config, sockets, |_| ()).await;
         Ok(next)
     }
 
@@ -229,9 +234,11 @@ impl Reloader {
         Ok(sockets)
     }
 
-    async fn apply(&self, config: Arc<Config>, sockets: Vec<Sockets>) {
+    /// `begun` is called when the configuration is in force, and nothing new is used yet.
+    async fn apply(&self, config: Arc<Config>, sockets: Vec<Sockets>, begun: impl FnOnce(&Scene)) {
         let before = self.registry.scene();
         let scene = self.change_scene(&before, config);
+        begun(&scene);
         self.change_limits(&before.config, &scene.config);
         let checked = self
             .monitors

@@ -12,7 +12,7 @@ use super::history::{Baseline, Clear, Flow, History, PoolHistory, PoolSample, Sa
 use super::snapshot::{
     AverageTimes, CONNECT_BOUNDS_US, CheckStatus, ConfigurationSnapshot, EndingCount,
     HeardSnapshot, Identity, LENGTH_BOUNDS_MS, Latency, Level, ListenerSnapshot,
-    OtherMasterSnapshot, Percentiles, Pipes, PoolSnapshot, ServerStatus, Snapshot,
+    OtherMasterSnapshot, Percentiles, Pipes, PoolSnapshot, ServerStatus, Snapshot, ThreadSnapshot,
     VirtualRouterSnapshot, Within,
 };
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
@@ -132,6 +132,7 @@ impl Registry {
             started_at: started_at.map_or(0, |since_epoch| since_epoch.as_secs()),
             uptime_ms: since(self.started, now),
             workers: self.workers.len(),
+            threads: self.threads(&scene),
             accepting: self.accepting.load(Ordering::Relaxed),
             stopping: self.stopping.load(Ordering::Relaxed),
             configuration: self.configuration(),
@@ -161,6 +162,18 @@ impl Registry {
             virtual_routers: self.virtual_routers(now),
             endings: self.endings(&history.baseline),
         }
+    }
+
+    fn threads(&self, scene: &Scene) -> Vec<ThreadSnapshot> {
+        let workers = self.workers.iter().enumerate();
+        let threads = workers.map(|(index, worker)| {
+            let accepted = |one: &Arc<Listener>| one.counters.of(index).accepted.get();
+            ThreadSnapshot {
+                sweeps: worker.sweeps.get(),
+                accepted: scene.listeners.iter().map(accepted).sum(),
+            }
+        });
+        threads.collect()
     }
 
     fn configuration(&self) -> ConfigurationSnapshot {

@@ -26,6 +26,9 @@ pub(crate) fn snapshot() -> Snapshot {
         started_at: 1_795_571_519,
         uptime_ms: 273_904_000,
         workers: 2,
+        threads: [(273_904, 50_000), (273_904, 39_324)]
+            .map(|(sweeps, accepted)| ThreadSnapshot { sweeps, accepted })
+            .into(),
         accepting: true,
         stopping: false,
         configuration: ConfigurationSnapshot {

@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub uptime_ms: u64,
     /// Worker threads.
     pub workers: usize,
+    /// What each of them has done.
+    pub threads: Vec<ThreadSnapshot>,
     /// The first checks are in, and clients are accepted.
     #[serde(default)]
     pub accepting: bool,
@@ -80,6 +82,15 @@ pub struct Snapshot {
     pub virtual_routers: Vec<VirtualRouterSnapshot>,
     /// Every documented ending with its count, in the order of their numbers.
     pub endings: Vec<EndingCount>,
+}
+
+/// What a worker has done so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadSnapshot {
+    /// Times it looked after its connections, once a second.
+    pub sweeps: u64,
+    /// Connections it accepted.
+    pub accepted: u64,
 }
 
 /// How old the configuration in force is, and whether the file is still it.

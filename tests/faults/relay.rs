@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -125,24 +126,31 @@ fn urgent_data_stalls_nothing() {
     warren.finish(&[&server]);
 }
 
-/// Case 31 on the splice path: the call never moves anything past urgent data.
+/// Case 31 on the splice path: the call never moves anything past urgent data. There is one urgent
+/// byte at a time: a second one makes an ordinary byte of one that waits to be read (tcp(7)).
 #[test]
 fn urgent_data_in_a_spliced_stream_stalls_nothing() {
     let seed = seed();
     let server = Server::start();
     let warren = Warren::start(&Setup::of(&[&server]));
     let (mut client, mut at_server) = pair(&warren, &server);
+    let (tell, told) = mpsc::channel();
     let sending = thread::spawn(move || {
         let mut ours = Keyed::new(seed, 1, true);
         for _ in 0..3 {
             write(&mut client, &mut ours, 16 * MIB);
             send(client.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap();
+            told.recv().unwrap();
         }
         write(&mut client, &mut ours, 16 * MIB);
         finish_writing(&client);
         expect_end(&mut client);
     });
     let mut theirs = Keyed::new(seed, 1, true);
+    for _ in 0..3 {
+        read(&mut at_server, &mut theirs, 16 * MIB);
+        tell.send(()).unwrap();
+    }
     let arrived = read_to_end(&mut at_server, &mut theirs);
     assert_eq!(arrived, 64 * MIB as u64);
     let spliced = warren.status()["spliced"].as_u64().unwrap();

@@ -63,7 +63,7 @@ async fn a_wrong_file_changes_nothing_and_says_why() {
             said.contains("error[E0103]") && said.contains("did you mean `balance`?"),
             "{said}"
         );
-        assert!(said.contains("warren.toml:12:1"), "the place: {said}");
+        assert!(said.contains("warren.toml:13:1"), "the place: {said}");
     }
     warren
         .logs("the configuration was not reloaded: the one before stays")

@@ -145,7 +145,7 @@ pub(crate) fn is_killed_when_a_thread_stands_still(packages: &Packages) {
         let journal = machine.ok(&format!("journalctl --unit {unit} --output cat --no-pager"));
         assert!(journal.contains("Watchdog timeout"), "{journal}");
         let named = match what {
-            "worker-0" => Some("a worker makes no progress"),
+            "worker-0" => Some("worker 0 makes no progress"),
             "vrrp" => Some("the vrrp thread makes no progress"),
             _ => None,
         };
@@ -162,6 +162,7 @@ fn start_copy(machine: &Machine, what: &str, number: usize) {
 workers = 2
 [admin]
 socket = \"/run/copy-{what}/admin.sock\"
+http = \"\"
 [listen.l]
 bind = \"127.0.0.1:{port}\"
 pool = \"p\"

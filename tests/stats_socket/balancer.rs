@@ -23,7 +23,7 @@ impl Drop for Daemon {
 /// What the configurations of both name: `r1` and `r3` (a backup) refuse connections, `r2` accepts
 /// them; `n1` is not checked.
 pub(crate) struct Servers {
-    live: SocketAddr,
+    pub(crate) live: SocketAddr,
     dead: SocketAddr,
 }
 

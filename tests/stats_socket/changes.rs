@@ -8,7 +8,7 @@ use crate::balancer::{Balancer, Servers};
 use crate::{compare_stat, server_states, value};
 
 /// Answered alike to the letter, one after the other.
-const SAME: [&str; 111] = [
+const SAME: [&str; 131] = [
     "get weight rabbit/r2",
     "get weight",
     "get weight rabbit",
@@ -119,6 +119,26 @@ const SAME: [&str; 111] = [
     "user;show cli level;get weight rabbit/r2;clear counters;disable server rabbit/r2",
     "user;operator;show cli level",
     "user;set timeout cli 3;set maxconn global 3;shutdown sessions server rabbit/r2",
+    "add server",
+    "add server rabbit",
+    "add server rabbit/r9",
+    "add server nosuch/r9 127.0.0.1:9",
+    "add server rabbit/r2 127.0.0.1:9",
+    "add server rabbit/r9 127.0.0.1:9 weight 300",
+    "add server rabbit/r9 127.0.0.1:9 nosuch",
+    "add server rabbit/r9 127.0.0.1:9 weight 30 maxconn 7 check",
+    "add server rabbit/r9 127.0.0.1:9",
+    "get weight rabbit/r9",
+    "enable server rabbit/r9",
+    "del server rabbit/r9",
+    "disable server rabbit/r9",
+    "del server rabbit/r9",
+    "del server rabbit/r9",
+    "del server",
+    "del server rabbit",
+    "del server nosuch/r1",
+    "del server rabbit/r2",
+    "user;add server rabbit/r9 127.0.0.1:9;del server rabbit/r2",
     "user;enable health rabbit/r2;set server rabbit/r2 state maint;set nosuch",
 ];
 
@@ -416,4 +436,37 @@ fn a_disabled_frontend_refuses_clients_and_keeps_those_it_has() {
             balancer.ask_until("show stat\n", |rows| value(rows, "r2", "scur") == "0");
         }
     }
+}
+
+/// One more server, which serves, and goes when it has nothing to do any more.
+#[test]
+fn servers_come_and_go_as_haproxys_do() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    let warren = Balancer::warren(&servers);
+    let [ours, theirs] = [&warren, &haproxy].map(|balancer| {
+        let mut said = Vec::new();
+        let mut tell = |line: &str| said.push(balancer.ask_line(line));
+        tell(&format!("add server rabbit/r9 {} weight 100", servers.live));
+        tell("enable server rabbit/r9");
+        let serves = |rows: &str| ["UP", "no check"].contains(&value(rows, "r9", "status"));
+        balancer.ask_until("show stat\n", serves);
+        tell("set server rabbit/r2 state maint");
+        let client = balancer.connect();
+        balancer.ask_until("show stat\n", |rows| value(rows, "r9", "scur") == "1");
+        tell("disable server rabbit/r9");
+        tell("del server rabbit/r9");
+        drop(client);
+        balancer.ask_until("show stat\n", |rows| value(rows, "r9", "scur") == "0");
+        tell("del server rabbit/r9");
+        tell("set server rabbit/r2 state ready");
+        let rows = balancer.ask("show stat\n");
+        assert!(!rows.contains("rabbit,r9,"), "{rows}");
+        said
+    });
+    assert_eq!(ours, theirs);
+    let log = warren.log_until("command=\"del server rabbit/r9\"");
+    assert!(log.contains("command=\"add server rabbit/r9 "), "{log}");
 }

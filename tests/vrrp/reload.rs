@@ -18,7 +18,10 @@ fn routers(priority: u8, addresses: &str) -> String {
 
 /// Writes another configuration and has it applied. Returns what the daemon says of it.
 fn reload(warren: &Warren, routers: &str) -> String {
-    let text = format!("[admin]\nsocket = {:?}\n{PROXY}\n{routers}", warren.socket);
+    let text = format!(
+        "[admin]\nsocket = {:?}\nhttp = \"\"\n{PROXY}\n{routers}",
+        warren.socket
+    );
     std::fs::write(&warren.file, text).unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_warren"))
         .args(["reload", "--socket"])

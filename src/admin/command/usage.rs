@@ -29,12 +29,24 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 47] = [
+const COMMANDS: [Command; 50] = [
+    command(
+        &["add", "server"],
+        Level::Admin,
+        "add server <bk>/<srv> <addr> [opts]",
+        "one more server, in maintenance until it is enabled",
+    ),
     command(
         &["clear", "counters"],
         Level::Operator,
         "clear counters [all]",
         "clear max statistics counters (or all counters)",
+    ),
+    command(
+        &["del", "server"],
+        Level::Admin,
+        "del server <bk>/<srv>",
+        "remove a server that is in maintenance and has no connections",
     ),
     command(
         &["diff"],
@@ -179,6 +191,12 @@ const COMMANDS: [Command; 47] = [
         Level::Admin,
         "set weight <bk>/<srv> <n>[%]",
         "like 'set server <bk>/<srv> weight'",
+    ),
+    command(
+        &["show", "activity"],
+        Level::User,
+        "show activity",
+        "show per-thread activity stats",
     ),
     command(
         &["show", "cli", "level"],

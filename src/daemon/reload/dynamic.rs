@@ -1,0 +1,88 @@
+//! One server more or less, at run time. It is a change of the configuration like any other, but
+//! the file does not know of it: the next reload has what the file says.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Reloader;
+use crate::admin::reload::Outcome;
+use crate::config::{Config, Server};
+use crate::exit;
+use crate::pool::server::Admin;
+use crate::stats::Scene;
+
+/// Why it cannot be, in HAProxy's words, which for some have no line feed of their own.
+fn refused(words: &str) -> Outcome {
+    Outcome {
+        code: exit::FAILED,
+        text: words.to_owned(),
+    }
+}
+
+fn done(words: &str) -> Outcome {
+    Outcome {
+        code: exit::GOOD,
+        text: words.to_owned(),
+    }
+}
+
+impl Reloader {
+    /// One more server for a pool, in maintenance.
+    pub(super) async fn add(&self, pool: &str, server: Server) -> Outcome {
+        let before = self.registry.config();
+        let mut config = Config::clone(&before);
+        let Some(known) = config.pools.iter_mut().find(|known| known.name == pool) else {
+            return refused("No such backend.");
+        };
+        if known.servers.iter().any(|known| known.name == server.name) {
+            return refused("Already exists a server with the same name in backend.\n");
+        }
+        let name = server.name.clone();
+        known.servers.push(server);
+        let sockets = match self.prepare(&config) {
+            Ok(sockets) => sockets,
+            Err(refusal) => return refused(&format!("{}\n", refusal.in_a_line())),
+        };
+        let added = |scene: &Scene| self.set_maintenance(scene, pool, &name);
+        self.apply(Arc::new(config), sockets, added).await;
+        done("New server registered.\n")
+    }
+
+    /// A server less.
+    pub(super) async fn delete(&self, pool: &str, name: &str) -> Outcome {
+        let scene = self.registry.scene();
+        let mut config = Config::clone(&scene.config);
+        let pools = config.pools.iter_mut().zip(&scene.pools);
+        let Some((known, pool)) = pools.into_iter().find(|(known, _)| known.name == pool) else {
+            return refused("No such backend.");
+        };
+        let Some(place) = known.servers.iter().position(|known| known.name == name) else {
+            return refused("No such server.");
+        };
+        if pool.admin(place) != Admin::Maint {
+            return refused("Only servers in maintenance mode can be deleted.");
+        }
+        if pool.snapshot(Instant::now())[place].open > 0 {
+            return refused("Server still has connections attached to it, cannot remove it.");
+        }
+        known.servers.remove(place);
+        let sockets = self.inboxes.iter().map(|_| Vec::new()).collect();
+        self.apply(Arc::new(config), sockets, |_| ()).await;
+        done("Server deleted.")
+    }
+
+    fn set_maintenance(&self, scene: &Scene, pool: &str, name: &str) {
+        let Some(pool) = scene.pools.iter().find(|known| *known.name == *pool) else {
+            return;
+        };
+        let setup = pool.setup();
+        let server = setup.servers.iter().find(|server| *server.name == *name);
+        let change = server.and_then(|server| {
+            let reason = "added by an operator";
+            pool.set_admin(server.place(), Admin::Maint, reason, Instant::now())
+        });
+        if let Some(change) = change {
+            (self.on_change)(pool, &change);
+        }
+    }
+}
