@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// The packages of two versions, in a folder that machines can see.
 pub(crate) struct Packages {
@@ -22,6 +23,7 @@ pub(crate) fn version() -> String {
 impl Packages {
     /// Both packages; `Err` says why they cannot be made here.
     pub(crate) fn build() -> Result<Self, String> {
+        wait_for_cargo_deb();
         let installed = Command::new("cargo").args(["deb", "--version"]).output();
         if !installed.is_ok_and(|output| output.status.success()) {
             return Err("cargo-deb is not installed".to_owned());
@@ -43,6 +45,17 @@ impl Packages {
             folder,
             _home: home,
         })
+    }
+}
+
+/// `tests/run` installs it beside the tests; this file is there when that is over.
+fn wait_for_cargo_deb() {
+    let Some(sign) = std::env::var_os("WARREN_CARGO_DEB") else {
+        return;
+    };
+    let begun = Instant::now();
+    while !Path::new(&sign).exists() && begun.elapsed() < Duration::from_secs(600) {
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
