@@ -12,6 +12,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 const SERVERS: usize = 10_000;
+/// Of the listener, below those that the kernel gives to clients.
+const PORT: u16 = 18_672;
 const ROUNDS: usize = 11;
 const MOST: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -60,7 +62,8 @@ fn main() -> ExitCode {
 
 fn write(file: &Path, socket: &Path, round: usize) {
     let mut text = format!(
-        "[admin]\nsocket = \"{}\"\n[listen.amqp]\nbind = \"127.0.0.1:0\"\npool = \"p\"\n\
+        "[admin]\nsocket = \"{}\"\nhttp = \"\"\n[listen.amqp]\nbind = \"127.0.0.1:{PORT}\"\n\
+         pool = \"p\"\n\
          [pool.p.check]\ntype = \"none\"\n[pool.p.servers]\n",
         socket.display()
     );

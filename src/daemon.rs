@@ -345,7 +345,7 @@ async fn control(
         inboxes: Arc::clone(&hands.inboxes),
         notifier,
     };
-    tokio::task::spawn_local(reloader.run(requests));
+    tokio::task::spawn_local(Rc::new(reloader).run(requests));
     control.notifier.ready(&control.status());
     ready();
     let how = control.keep_house().await;

@@ -272,7 +272,7 @@ fn server_states(text: &str) -> Vec<Vec<String>> {
 }
 
 /// Answered alike to the letter, but for the version.
-const SAME: [&str; 27] = [
+const SAME: [&str; 29] = [
     "show backend\n",
     "show table\n",
     "show table nosuch\n",
@@ -300,6 +300,8 @@ const SAME: [&str; 27] = [
     "show servers state nosuch\n",
     "show stat nosuch 1 1\n",
     "show stat domain nosuch\n",
+    "show version <<\nshow cli level\nquit\n\n",
+    "show version;show cli level <<\r\nclear counters all\r\n\r\n",
 ];
 
 /// Answered with the list of commands, which is shorter here.

@@ -55,6 +55,24 @@ pub(super) async fn serve(stream: UnixStream, hands: Rc<Hands>, moved: Moved) {
     while stream.try_read(&mut rest).is_ok_and(|read| read > 0) {}
 }
 
+/// Whether the last command ends with `<<`, which is taken away: then lines follow, up to an empty
+/// one, that are no commands. No command of ours wants them.
+fn takes_payload(commands: &mut [Words]) -> bool {
+    let Some(last) = commands.last_mut() else {
+        return false;
+    };
+    let takes = last.last().is_some_and(|word| word == "<<");
+    if takes {
+        last.pop();
+    }
+    takes
+}
+
+/// Nothing but an end of a line.
+fn is_empty(line: &[u8]) -> bool {
+    matches!(line, b"" | b"\r")
+}
+
 struct Client {
     stream: UnixStream,
     hands: Rc<Hands>,
@@ -72,7 +90,15 @@ impl Client {
             let Some(line) = self.next_line(&mut pending).await? else {
                 return Ok(());
             };
-            for words in commands(&line) {
+            let mut given = commands(&line);
+            if takes_payload(&mut given) {
+                while !self
+                    .next_line(&mut pending)
+                    .await?
+                    .is_none_or(|line| is_empty(&line))
+                {}
+            }
+            for words in given {
                 let Some(text) = self.obey(&words).await? else {
                     return Ok(());
                 };

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use crate::config::Server;
+use crate::config::{SendProxy, Server};
 
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,22 @@ impl Display for Wish {
             Self::Apply => f.write_str("reload"),
             Self::Show => f.write_str("diff"),
             Self::Add(pool, server) => {
-                let (name, address) = (&server.name, &server.address);
-                write!(f, "add server {pool}/{name} {address}")
+                let Server {
+                    name,
+                    address,
+                    weight,
+                    max_connections,
+                    backup,
+                    send_proxy,
+                } = &**server;
+                write!(f, "add server {pool}/{name} {address} weight {weight}")?;
+                write!(f, " maxconn {max_connections}")?;
+                f.write_str(if *backup { " backup" } else { "" })?;
+                f.write_str(match send_proxy {
+                    SendProxy::Off => "",
+                    SendProxy::V1 => " send-proxy",
+                    SendProxy::V2 => " send-proxy-v2",
+                })
             }
             Self::Delete(pool, server) => write!(f, "del server {pool}/{server}"),
         }

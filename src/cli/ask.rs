@@ -27,8 +27,8 @@ pub enum AskError {
     #[error("this user may not open the socket (try as root, or join the socket's group)")]
     Forbidden(#[source] io::Error),
     /// It hangs.
-    #[error("the daemon has not answered within {} s", PATIENCE.as_secs())]
-    TimedOut,
+    #[error("the daemon has not answered within {} s", .0.as_secs())]
+    TimedOut(Duration),
     /// It went away.
     #[error("the daemon does not answer")]
     Silent(#[source] io::Error),
@@ -95,7 +95,7 @@ fn exchange(socket: &Path, command: &str, patience: Duration) -> Result<Vec<u8>,
         .map_err(|error| {
             // EAGAIN is what a socket with a time limit says when the time is over.
             if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-                AskError::TimedOut
+                AskError::TimedOut(patience)
             } else {
                 AskError::Silent(error)
             }

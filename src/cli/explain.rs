@@ -91,7 +91,13 @@ fn explain_server(snapshot: &Snapshot, events: &[Event], name: &str) -> Result<S
         .iter()
         .filter(|event| concerned(&event.what))
         .collect();
-    let paragraph = server::explain(pool, server, &events);
+    let mut paragraph = server::explain(pool, server, &events);
+    if snapshot.stopping {
+        paragraph.insert_str(
+            0,
+            "The daemon is stopping, and lets nobody in any more. Before that: ",
+        );
+    }
     Ok(page(&paragraph, &events))
 }
 

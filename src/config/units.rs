@@ -284,6 +284,9 @@ pub fn socket_mode(text: &str) -> Result<u32, ValueError> {
     u32::from_str_radix(digits, 8).map_err(|_| ValueError::Mode)
 }
 
+/// Names that a server cannot have: they mean something else in HAProxy's statistics.
+pub const TAKEN_NAMES: [&str; 2] = ["FRONTEND", "BACKEND"];
+
 /// Checks a name that will stand in logs and in HAProxy's CSV: letters, digits, `_`, `-`, `.`.
 ///
 /// # Errors

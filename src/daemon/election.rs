@@ -73,6 +73,18 @@ impl Election {
         }
     }
 
+    /// Whether the thread runs, or could.
+    ///
+    /// # Errors
+    ///
+    /// A missing capability.
+    pub(super) fn may_start(&self) -> Result<(), StartError> {
+        match self.is_on() {
+            true => Ok(()),
+            false => driver::permitted().map_err(in_our_words),
+        }
+    }
+
     /// Starts the thread, unless it runs.
     ///
     /// # Errors
@@ -83,7 +95,7 @@ impl Election {
             return Ok(());
         }
         // Before anything is taken: a later reload may try again.
-        driver::permitted().map_err(in_our_words)?;
+        self.may_start()?;
         if let Some(heard) = self.heard.take() {
             let ended = start(registry, &self.voice, heard)?;
             self.ended.replace(Some(ended));

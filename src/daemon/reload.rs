@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 
@@ -35,6 +35,9 @@ use crate::proxy::worker::{CommonLimits, Sockets};
 use crate::stats::{Listener, Registry, Scene};
 
 mod dynamic;
+
+/// How long reading the file may take.
+const LOADING: Duration = Duration::from_secs(10);
 
 /// Changes of one reload that the log and the events name: a file with thousands of servers must
 /// not drive everything else out of them.
@@ -74,11 +77,20 @@ struct Next {
 
 impl Reloader {
     /// Serves requests, one after the other.
-    pub(super) async fn run(self, mut requests: mpsc::Receiver<Request>) {
+    pub(super) async fn run(self: Rc<Self>, mut requests: mpsc::Receiver<Request>) {
         while let Some(Request { wish, reply }) = requests.recv().await {
             let outcome = match wish {
                 Wish::Apply => self.reload().await,
-                Wish::Show => self.show().await,
+                // It changes nothing, so nobody has to wait for it.
+                Wish::Show => {
+                    let this = Rc::clone(&self);
+                    tokio::task::spawn_local(async move {
+                        let outcome = this.show().await;
+                        // Whoever asked may have gone.
+                        let _ = reply.map(|reply| reply.send(outcome).is_ok());
+                    });
+                    continue;
+                }
                 Wish::Add(pool, server) => self.add(&pool, *server).await,
                 Wish::Delete(pool, server) => self.delete(&pool, &server).await,
             };
@@ -89,7 +101,11 @@ impl Reloader {
 
     /// What a reload would change.
     async fn show(&self) -> Outcome {
-        match self.read().await {
+        let next = self.read().await.and_then(|next| {
+            self.try_out(&next.config)?;
+            Ok(next)
+        });
+        match next {
             Ok(next) => Outcome {
                 code: exit::GOOD,
                 text: describe(&next),
@@ -167,9 +183,11 @@ impl Reloader {
         let file = self.file.clone();
         let file = file.ok_or(Refusal::Unable("the configuration came from no file"))?;
         let loading = tokio::task::spawn_blocking(move || config::load(&file, true));
-        let loaded = loading
-            .await
-            .map_err(|_| Refusal::Unable("the file could not be read"))?;
+        // A pipe, or a network that hangs; the thread that waits for it is given up.
+        let loaded = tokio::time::timeout(LOADING, loading).await;
+        let loaded =
+            loaded.map_err(|_elapsed| Refusal::Unable("the file cannot be read in time"))?;
+        let loaded = loaded.map_err(|_| Refusal::Unable("the file could not be read"))?;
         let (mut config, warnings) =
             loaded.map_err(|problems| Refusal::Problems(Box::new(problems)))?;
         let scene = self.registry.scene();
@@ -201,7 +219,22 @@ impl Reloader {
 
     /// Everything that can fail. Returns the new sockets, by worker.
     fn prepare(&self, config: &Config) -> Result<Vec<Sockets>, Refusal> {
+        let sockets = self.try_out(config)?;
+        if !config.virtual_routers.is_empty() {
+            self.election
+                .start(&self.registry)
+                .map_err(Refusal::Start)?;
+        }
+        Ok(sockets)
+    }
+
+    /// Whether everything can be had that a configuration needs, by taking it: the new sockets, by
+    /// worker.
+    fn try_out(&self, config: &Config) -> Result<Vec<Sockets>, Refusal> {
         budget(config).map_err(Refusal::Start)?;
+        if !config.virtual_routers.is_empty() {
+            self.election.may_start().map_err(Refusal::Start)?;
+        }
         let before = self.registry.config();
         let workers = self.inboxes.len();
         let mut sockets: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
@@ -226,11 +259,6 @@ impl Reloader {
                 }
             }
         }
-        if !config.virtual_routers.is_empty() {
-            self.election
-                .start(&self.registry)
-                .map_err(Refusal::Start)?;
-        }
         Ok(sockets)
     }
 
@@ -245,6 +273,10 @@ impl Reloader {
             .borrow_mut()
             .follow(&scene.pools, &self.on_change);
         checked.await;
+        if self.registry.stopping.load(Ordering::Relaxed) {
+            // Nobody is to be let in any more.
+            return;
+        }
         fd_store::keep(sockets.iter().flatten().map(|(_, socket)| socket));
         for (inbox, sockets) in self.inboxes.iter().zip(sockets) {
             // A worker that has ended has nothing to do any more.

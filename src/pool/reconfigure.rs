@@ -66,6 +66,11 @@ impl Pool {
             for (place, server) in servers.iter().enumerate() {
                 server.place.store(place, Ordering::Relaxed);
             }
+            for (server, from) in servers.iter().zip(&from) {
+                if from.is_some_and(|from| from >= before.servers.len()) {
+                    server.unchecked.store(false, Ordering::Relaxed);
+                }
+            }
             for (server, config) in servers.iter().zip(&config.servers) {
                 server.config.store(Arc::new(config.clone()));
             }

@@ -512,7 +512,8 @@ impl Connection {
                 .map(|one| Arc::clone(&one.name)),
             during: self.during.get(),
             age: self.accepted_at.elapsed(),
-            silence: self.silence(),
+            // It is counted in sweeps, which do not begin with the connection.
+            silence: self.silence().min(self.accepted_at.elapsed()),
             to_server: self.to_server.get(),
             to_client: self.to_client.get(),
             retries: self.retries.get(),

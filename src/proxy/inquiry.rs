@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,11 +54,16 @@ pub async fn ask(inboxes: &[Inbox], worker: usize, question: Question) -> Option
 pub struct Inbox {
     waiting: Mutex<VecDeque<(Question, oneshot::Sender<Answer>)>>,
     bell: Notify,
+    /// The worker has ended, and so have its connections.
+    ended: AtomicBool,
 }
 
 impl Inbox {
-    /// Asks; `None` when the worker has ended.
+    /// Asks. A worker that has ended knows no connections; `None` when it ends meanwhile.
     pub async fn ask(&self, question: Question) -> Option<Answer> {
+        if self.ended.load(Ordering::Relaxed) {
+            return Some(Answer::default());
+        }
         let (reply, answer) = oneshot::channel();
         self.put(question, reply);
         self.bell.notify_one();
@@ -69,6 +75,12 @@ impl Inbox {
         // Of somebody who gave up while the worker was busy.
         waiting.retain(|(_, reply)| !reply.is_closed());
         waiting.push_back((question, reply));
+    }
+
+    /// Nobody answers any more: who waits for it hears so.
+    pub(super) fn close(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.waiting().clear();
     }
 
     /// Ends when there may be a question.

@@ -189,6 +189,7 @@ pub async fn run(
     let worker = Rc::new(Worker::new(index, &shared, Arc::clone(&limits.0), pipes));
     let inbox = &shared.inboxes[index];
     worker.run(shared.signal, inbox, sockets).await;
+    inbox.close();
 }
 
 impl Worker {

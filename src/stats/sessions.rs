@@ -27,7 +27,7 @@ pub fn short(text: &mut String, sight: &Sight, _config: &Config) {
          scb=[{back},1h,fd=-1] exp= rc={} c_exp=",
         sight.id.0,
         protocol(sight),
-        sight.client,
+        client(sight),
         sight.listener,
         sight.pool,
         sight.server.as_deref().unwrap_or("<none>"),
@@ -54,7 +54,7 @@ pub fn long(text: &mut String, sight: &Sight, config: &Config) {
          server={server}\n  req=(total={})\n  res=(total={})\n",
         sight.id.0,
         protocol(sight),
-        sight.client,
+        client(sight),
         sight.retries,
         sight.during.name(),
         span(sight.age),
@@ -89,6 +89,11 @@ impl Numbers {
             server: server.map_or(0, |server| server + 1),
         }
     }
+}
+
+/// As HAProxy writes it: without brackets around an IPv6 address.
+fn client(sight: &Sight) -> String {
+    format!("{}:{}", sight.client.ip(), sight.client.port())
 }
 
 fn protocol(sight: &Sight) -> &'static str {

@@ -241,6 +241,8 @@ async fn an_address_that_cannot_be_had_changes_nothing() {
     );
     warren.setup.write("", &rest);
     let descriptors = warren.descriptors();
+    let planned = tell(&warren, "diff");
+    assert_eq!(planned.status.code(), Some(69), "{planned:?}");
     let output = tell(&warren, "reload");
     assert_eq!(output.status.code(), Some(69), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();

@@ -250,7 +250,10 @@ fn set_address(place: Place, words: &[&str], snapshot: &Snapshot) -> Result<Repl
     };
     if let ["port", rest @ ..] = &words[1..] {
         let word = rest.first().copied().unwrap_or_default();
-        answer += &match word.parse().ok().filter(|port| *port > 0) {
+        // A sign makes an offset of it in HAProxy.
+        let digits = word.bytes().all(|byte| byte.is_ascii_digit());
+        let number = word.parse().ok().filter(|port| digits && *port > 0);
+        answer += &match number {
             // As with HAProxy, the address is changed nevertheless.
             None => format!(", problem converting port '{word}' to an int"),
             Some(new) if new == old_port => ", no need to change the port".to_owned(),

@@ -25,6 +25,10 @@ pub(super) fn add(words: &[&str], config: &Config) -> Result<Reply, Reply> {
             "Already exists a server with the same name in backend.",
         ));
     }
+    if units::TAKEN_NAMES.contains(&name) {
+        let words = format!("'{name}' has a meaning in the statistics, and cannot be a server");
+        return Err(Reply::line(&words));
+    }
     if units::check_name(name).is_err() {
         let words = "a name has letters, digits, `_`, `-` and `.`, at most 64 of them";
         return Err(Reply::line(words));

@@ -96,7 +96,7 @@ fn verdict(
              healthy; it is used again when an operator makes it ready."
         ),
         Reason::Unresolved => format!(
-            "{not}: its name {} does not resolve. It is looked up again every 30 s, and used once \
+            "{not}: its name {} does not resolve. It is looked up again every 5 s, and used once \
              there is an address{}.",
             server.host_name.as_deref().unwrap_or(address),
             if pool.checked {

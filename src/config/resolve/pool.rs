@@ -7,7 +7,7 @@ use super::{HOUR, MOST_CONNECTIONS, Outside, check, length, names, number, or};
 use crate::config::error::{Problem, Problems};
 use crate::config::file;
 use crate::config::file::read::{Key, Named};
-use crate::config::units::duration_text;
+use crate::config::units::{TAKEN_NAMES, duration_text};
 use crate::config::{Balance, OnDown, Pool, SendProxy, Server};
 
 /// The default weight: small enough to leave room above, large enough to take a tenth of it.
@@ -15,8 +15,6 @@ const WEIGHT: u16 = 100;
 const MOST_WEIGHT: i64 = 256;
 const MOST_RETRIES: i64 = 100;
 pub(super) const MOST_QUEUED: i64 = 1_000_000;
-/// Names that stand for a whole proxy in HAProxy's statistics.
-const TAKEN_NAMES: [&str; 2] = ["FRONTEND", "BACKEND"];
 /// RabbitMQ's default heartbeat; a peer is dead after two silent ones (AMQP 0-9-1, section 4.2.7).
 const HEARTBEAT: Duration = Duration::from_secs(60);
 

@@ -54,9 +54,17 @@ impl Table {
             let record = from.and_then(|from| records[from].take());
             self.records
                 .push(record.unwrap_or_else(|| Record::new(Health::Unknown, now)));
-            let target = place.from.and_then(|from| targets[from].take());
-            self.targets
-                .push(target.unwrap_or_else(|| Target::new(place.config)));
+            let known = place.from.and_then(|from| targets[from].take());
+            let target = match known {
+                Some(known) if from.is_some() => known,
+                // The open connections of a server that comes back remember its epoch.
+                Some(Target { epoch, .. }) => Target {
+                    epoch,
+                    ..Target::new(place.config)
+                },
+                None => Target::new(place.config),
+            };
+            self.targets.push(target);
         }
         (self.slow_start, self.on_down) = (config.slow_start, config.on_down);
         self.checked = checked;

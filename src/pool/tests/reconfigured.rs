@@ -112,9 +112,15 @@ fn who_comes_back_is_checked_first() {
         .map(|_| lease(&pool))
         .find(|lease| lease.index() == 0);
     let open = open.unwrap();
+    let address = pool.address(0);
+    pool.set_address(0, Some("192.0.2.99:1".parse().unwrap()), Instant::now());
+    pool.set_checked(0, false);
     reconfigure(&pool, &one);
     pool.retire(Instant::now());
     reconfigure(&pool, &both);
+    // What was set at run time is forgotten.
+    assert_eq!(pool.address(0), address);
+    assert!(pool.is_checked(0));
     let back = pool.snapshot(Instant::now()).remove(0);
     assert_eq!(
         (back.health, back.open, back.weight),
