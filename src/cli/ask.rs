@@ -52,6 +52,11 @@ pub(super) fn snapshot(socket: &Path) -> Result<Snapshot, AskError> {
     ask(socket, "warren status", PATIENCE)
 }
 
+/// The same, or in words why it is not known.
+pub(super) fn fetch(socket: &Path) -> Result<Snapshot, String> {
+    snapshot(socket).map_err(|error| error.explain(socket))
+}
+
 /// What has happened after the event of this number.
 pub(super) fn recent(socket: &Path, number: u64) -> Result<Recent, AskError> {
     ask(socket, &format!("warren events {number}"), PATIENCE)

@@ -1,9 +1,9 @@
 //! `warren check`: report every problem of a configuration file in one run.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
-use super::exit;
+use super::{exit, output};
 use crate::config::{self, Config, Problems};
 
 /// Options of `warren check`.
@@ -44,19 +44,12 @@ pub fn main(options: &Options) -> u8 {
             exit::FAILED
         }
         Some(config) => {
-            if !options.quiet {
-                let with = if problems.is_empty() { "" } else { " with " };
-                let size = size(&config);
-                let written = writeln!(std::io::stdout(), "{file}: good{with}{found} ({size})");
-                // A reader that has seen enough is not an error.
-                if let Err(error) = written
-                    && error.kind() != ErrorKind::BrokenPipe
-                {
-                    let _ = writeln!(std::io::stderr(), "warren: cannot print: {error}");
-                    return exit::FAILED;
-                }
+            if options.quiet {
+                return exit::GOOD;
             }
-            exit::GOOD
+            let with = if problems.is_empty() { "" } else { " with " };
+            let size = size(&config);
+            output::print(&format!("{file}: good{with}{found} ({size})\n"), exit::GOOD)
         }
     }
 }

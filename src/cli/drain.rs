@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::output::{complain, fail};
 use super::status::maintenance;
-use super::talk::{self, Progress, fail};
+use super::talk::{self, Progress};
 use super::units::count;
-use super::{exit, status};
+use super::{ask, exit};
 use crate::stats::snapshot::{DrainSnapshot, DrainStage, Snapshot};
 
 /// Options of `warren drain`.
@@ -46,7 +47,7 @@ pub fn main(options: &Options) -> u8 {
     let over = options.over.as_millis();
     let command = format!("drain server {name} over {over}ms{force}");
     if let Err(words) = talk::tell(&options.socket, &command) {
-        return fail(&words, exit::FAILED);
+        return complain(words);
     }
     if options.no_wait {
         println!("{name} takes no new connections, and those it has are closed.");
@@ -61,9 +62,9 @@ pub fn main(options: &Options) -> u8 {
 
 /// `POOL/SERVER` of a name; or the exit code, when it has been said what is wrong.
 pub(super) fn full_name(socket: &std::path::Path, name: &str) -> Result<String, u8> {
-    let snapshot = status::fetch(socket).map_err(|words| fail(&words, exit::FAILED))?;
+    let snapshot = ask::fetch(socket).map_err(complain)?;
     let found = snapshot.find_server(name);
-    let (pool, server) = found.map_err(|words| fail(&words, exit::USAGE))?;
+    let (pool, server) = found.map_err(|words| fail(words, exit::USAGE))?;
     let pool = &snapshot.pools[pool];
     Ok(format!("{}/{}", pool.name, pool.servers[server].name))
 }

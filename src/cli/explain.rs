@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::output::{complain, print, room};
+use super::output::{complain, fail, print, room};
 use super::table::cut;
 use super::{ask, events, exit, names};
 use crate::stats::event::{Event, What};
@@ -71,10 +71,7 @@ pub fn main(options: &Options) -> u8 {
     };
     match explained {
         Ok(text) => print(&text, exit::GOOD),
-        Err(words) => {
-            complain(words);
-            exit::USAGE
-        }
+        Err(words) => fail(words, exit::USAGE),
     }
 }
 

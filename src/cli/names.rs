@@ -14,29 +14,25 @@ pub(super) fn server<'a>(
     snapshot: &'a Snapshot,
     name: &str,
 ) -> Result<(&'a PoolSnapshot, &'a ServerStatus), String> {
-    let all = || {
-        let pools = snapshot.pools.iter();
-        pools.flat_map(|pool| pool.servers.iter().map(move |server| (pool, server)))
+    let at = |(pool, server): &(usize, usize)| {
+        let pool = &snapshot.pools[*pool];
+        (pool, &pool.servers[*server])
     };
-    let found: Vec<_> = match name.split_once('/') {
-        Some((pool_name, name)) => all()
-            .filter(|(pool, server)| pool.name == pool_name && server.name == name)
-            .collect(),
-        None => all().filter(|(_, server)| server.name == name).collect(),
-    };
-    let full = |(pool, server): &(&PoolSnapshot, &ServerStatus)| full_name(pool, server);
-    match found.as_slice() {
-        [one] => Ok(*one),
-        [] => Err(not_there(
-            "server",
-            name,
-            all().flat_map(|one| [full(&one), one.1.name.clone()]),
-        )),
+    match snapshot.servers_named(name).as_slice() {
+        [one] => Ok(at(one)),
+        [] => {
+            let known = snapshot.pools.iter().flat_map(|pool| {
+                let servers = pool.servers.iter();
+                servers.flat_map(|server| [full_name(pool, server), server.name.clone()])
+            });
+            Err(not_there("server", name, known))
+        }
         several => {
-            let names: Vec<String> = several.iter().map(full).collect();
+            let several = several.iter().map(at);
+            let names: Vec<String> = several.map(|(pool, one)| full_name(pool, one)).collect();
             Err(format!(
                 "`{name}` is the name of {} servers: say {}",
-                several.len(),
+                names.len(),
                 names.join(" or ")
             ))
         }

@@ -1,5 +1,6 @@
 //! What commands print, and on what.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use terminal_size::{Height, Width, terminal_size};
@@ -35,8 +36,13 @@ pub(super) fn print(text: &str, code: u8) -> u8 {
 }
 
 /// Says what failed, and returns the exit code for that.
-pub(super) fn complain(what: impl std::fmt::Display) -> u8 {
+pub(super) fn complain(what: impl Display) -> u8 {
+    fail(what, exit::FAILED)
+}
+
+/// Says what failed, and returns `code`.
+pub(super) fn fail(what: impl Display, code: u8) -> u8 {
     // Nothing is left to do if that stream is gone too.
     let _ = writeln!(io::stderr(), "warren: {what}");
-    exit::FAILED
+    code
 }

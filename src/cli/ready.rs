@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::drain::full_name;
 use super::exit;
-use super::talk::{self, fail};
+use super::output::complain;
+use super::talk;
 
 /// Options of `warren ready` and `warren maint`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,6 @@ pub fn main(options: &Options, verb: &str) -> u8 {
     };
     match talk::tell(&options.socket, &format!("{verb} server {name}")) {
         Ok(()) => exit::GOOD,
-        Err(words) => fail(&words, exit::FAILED),
+        Err(words) => complain(words),
     }
 }

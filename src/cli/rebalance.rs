@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::output::{complain, fail};
 use super::status::maintenance;
-use super::talk::{self, Progress, fail};
+use super::talk::{self, Progress};
 use super::units::count;
-use super::{exit, status};
+use super::{ask, exit};
 use crate::stats::snapshot::{RebalanceStage, Snapshot};
 
 /// Options of `warren rebalance`.
@@ -45,13 +46,13 @@ pub struct Options {
 /// Runs the subcommand and returns the exit code.
 #[must_use]
 pub fn main(options: &Options) -> u8 {
-    let snapshot = match status::fetch(&options.socket) {
+    let snapshot = match ask::fetch(&options.socket) {
         Ok(snapshot) => snapshot,
-        Err(words) => return fail(&words, exit::FAILED),
+        Err(words) => return complain(words),
     };
     let pool = match snapshot.find_pool(options.pool.as_deref()) {
         Ok(pool) => &snapshot.pools[pool].name,
-        Err(words) => return fail(&words, exit::USAGE),
+        Err(words) => return fail(words, exit::USAGE),
     };
     let (rate, within) = (options.rate, options.within.as_millis());
     let command = match options.stop {
@@ -59,7 +60,7 @@ pub fn main(options: &Options) -> u8 {
         false => format!("rebalance pool {pool} rate {rate} within {within}ms"),
     };
     if let Err(words) = talk::tell(&options.socket, &command) {
-        return fail(&words, exit::FAILED);
+        return complain(words);
     }
     if options.stop {
         return exit::GOOD;

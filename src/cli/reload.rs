@@ -1,10 +1,11 @@
 //! `warren reload` and `warren diff`: another configuration for a running daemon, and what it would
 //! change.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::output::{complain, print};
 use super::{ask, exit};
 
 /// New servers are checked before their answer comes, as long as their checks may take.
@@ -28,23 +29,17 @@ pub struct Options {
 pub fn main(options: &Options, command: &str) -> u8 {
     let answer = match ask::words(&options.socket, command, PATIENCE) {
         Ok(answer) => answer,
-        Err(words) => {
-            eprintln!("warren: {words}");
-            return exit::FAILED;
-        }
+        Err(words) => return complain(words),
     };
     let Some((code, text)) = understand(&answer) else {
-        eprintln!("warren: the daemon says: {}", answer.trim_end());
-        return exit::FAILED;
+        return complain(format_args!("the daemon says: {}", answer.trim_end()));
     };
-    let printed = match code {
-        exit::GOOD => std::io::stdout().write_all(text.as_bytes()),
-        _ => std::io::stderr().write_all(text.as_bytes()),
-    };
-    match printed {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => exit::FAILED,
-        Ok(()) | Err(_) => code,
+    if code == exit::GOOD {
+        return print(text, code);
     }
+    // As with every complaint, nothing is left to do if that stream is gone.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    code
 }
 
 /// The exit code and the text of an [`crate::admin::reload::Outcome`].

@@ -78,8 +78,7 @@ pub fn main(options: &Options) -> u8 {
 
 /// `POOL/SERVER`, or the exit code after saying why there is none.
 fn full_name(options: &Options, name: &str) -> Result<String, u8> {
-    let snapshot =
-        ask::snapshot(&options.socket).map_err(|error| complain(error.explain(&options.socket)))?;
+    let snapshot = ask::fetch(&options.socket).map_err(complain)?;
     match names::server(&snapshot, name) {
         Ok((pool, server)) => Ok(names::full_name(pool, server)),
         Err(words) => {

@@ -1,8 +1,8 @@
 //! `warren status`: one clear screen from a running daemon.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::ask::{self, AskError};
+use super::ask;
 use super::exit;
 use super::output::{colours, complain, print, room};
 use super::table::Room;
@@ -72,11 +72,6 @@ fn once(options: &Options) -> u8 {
     };
     let room = Room { lines, ..room };
     print(&screen::render(&snapshot, room, colours()), code)
-}
-
-/// What the daemon behind a socket is doing, or in words why that is not known.
-pub(super) fn fetch(socket: &Path) -> Result<Snapshot, String> {
-    ask::snapshot(socket).map_err(|error: AskError| error.explain(socket))
 }
 
 /// The section of `warren vrrp` about a virtual router.

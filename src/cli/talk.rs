@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::output::complain;
 use super::{ask, exit};
 use crate::admin::command::maintenance;
 use crate::stats::snapshot::Snapshot;
@@ -29,12 +30,6 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     maintenance::time(text)
 }
 
-/// Says on standard error what went wrong, and with which exit code that ends.
-pub(super) fn fail(words: &str, code: u8) -> u8 {
-    eprintln!("warren: {words}");
-    code
-}
-
 /// Gives a command that is answered by nothing when it is obeyed.
 pub(super) fn tell(socket: &Path, command: &str) -> Result<(), String> {
     let answer = ask::words(socket, command, ask::PATIENCE)?;
@@ -54,7 +49,7 @@ pub(super) fn follow(socket: &Path, farewell: &str, judge: impl Fn(&Snapshot) ->
         Ok(runtime) => runtime.block_on(watch(socket, farewell, judge)),
         Err(error) => Err(error),
     };
-    followed.unwrap_or_else(|error| fail(&error.to_string(), exit::FAILED))
+    followed.unwrap_or_else(complain)
 }
 
 async fn watch(
@@ -67,10 +62,7 @@ async fn watch(
     let mut line = Line::default();
     loop {
         // Asking blocks for a moment, which nothing else in this process minds.
-        match ask::snapshot(socket)
-            .map_err(|error| error.explain(socket))
-            .map(|snapshot| judge(&snapshot))
-        {
+        match ask::fetch(socket).map(|snapshot| judge(&snapshot)) {
             Ok(Progress::Going(words)) => line.show(&words)?,
             Ok(Progress::Over(words, code)) => {
                 line.end(&words)?;
@@ -78,7 +70,7 @@ async fn watch(
             }
             Err(words) => {
                 line.end("")?;
-                return Ok(fail(&words, exit::FAILED));
+                return Ok(complain(words));
             }
         }
         tokio::select! {

@@ -1,9 +1,9 @@
 //! `warren vrrp`: the virtual routers of a running daemon, and an exit code for scripts.
 
-use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
-use super::{exit, status};
+use super::output::{complain, print};
+use super::{ask, exit, status};
 use crate::stats::snapshot::{Snapshot, VirtualRouterSnapshot};
 
 /// Options of `warren vrrp`.
@@ -24,12 +24,9 @@ pub struct Options {
 /// Runs the subcommand and returns the exit code.
 #[must_use]
 pub fn main(options: &Options) -> u8 {
-    let snapshot = match status::fetch(&options.socket) {
+    let snapshot = match ask::fetch(&options.socket) {
         Ok(snapshot) => snapshot,
-        Err(words) => {
-            eprintln!("warren: {words}");
-            return exit::FAILED;
-        }
+        Err(words) => return complain(words),
     };
     if options.quiet {
         return exit_code(&snapshot);
@@ -40,13 +37,7 @@ pub fn main(options: &Options) -> u8 {
         true => "no virtual routers: the configuration has no [vrrp.NAME]\n".to_owned(),
         false => sections.join("\n"),
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("warren: cannot print: {error}");
-            exit::FAILED
-        }
-        Ok(()) | Err(_) => exit_code(&snapshot),
-    }
+    print(&text, exit_code(&snapshot))
 }
 
 fn exit_code(snapshot: &Snapshot) -> u8 {

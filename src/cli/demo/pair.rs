@@ -24,7 +24,7 @@ use super::screen::{Row, Screen};
 use super::setup;
 use super::story::SERVERS;
 use super::summary::pair::{Outcome, States};
-use crate::cli::status;
+use crate::cli::ask;
 use crate::stats::snapshot::Snapshot;
 
 const NODES: [&str; 2] = ["node-a", "node-b"];
@@ -208,7 +208,7 @@ impl Node {
         }
         let socket = self.socket.clone();
         // While it starts nobody answers.
-        self.seen = spawn_blocking(move || status::fetch(&socket)).await?.ok();
+        self.seen = spawn_blocking(move || ask::fetch(&socket)).await?.ok();
         let routers = self.seen.as_ref().map(|seen| &seen.virtual_routers[..]);
         let Some([router]) = routers else {
             return Ok(None);

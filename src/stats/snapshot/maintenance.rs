@@ -110,34 +110,45 @@ impl Snapshot {
     ///
     /// There is none, or there are several: the words name the candidates.
     pub fn find_server(&self, name: &str) -> Result<(usize, usize), String> {
-        let all = self.pools.iter().enumerate().flat_map(|(at, pool)| {
-            let servers = pool.servers.iter().enumerate();
-            servers.map(move |(server, status)| (at, server, &pool.name, &status.name))
-        });
-        let all: Vec<_> = all.collect();
-        let matching = all.iter().filter(|(_, _, pool, server)| {
-            name == server.as_str()
-                || name
-                    .split_once('/')
-                    .is_some_and(|(a, b)| a == pool.as_str() && b == server.as_str())
-        });
-        let matching: Vec<_> = matching.collect();
-        let list = |servers: &[&(usize, usize, &String, &String)]| {
-            let names = servers.iter().take(NAMED);
-            let names = names.map(|(_, _, pool, server)| format!("{pool}/{server}"));
+        let list = |places: &mut dyn Iterator<Item = (usize, usize)>| {
+            let names = places.take(NAMED).map(|(pool, server)| {
+                let pool = &self.pools[pool];
+                format!("{}/{}", pool.name, pool.servers[server].name)
+            });
             names.collect::<Vec<_>>().join(", ")
         };
-        match matching.as_slice() {
-            [(pool, server, _, _)] => Ok((*pool, *server)),
+        match self.servers_named(name).as_slice() {
+            [place] => Ok(*place),
             [] => Err(format!(
                 "there is no server `{name}`, but {}",
-                list(&all.iter().collect::<Vec<_>>())
+                list(&mut self.places())
             )),
             several => Err(format!(
                 "`{name}` is a server of several pools; say which: {}",
-                list(several)
+                list(&mut several.iter().copied())
             )),
         }
+    }
+
+    /// The indices of pool and server of all that `name` means: `POOL/SERVER`, or `SERVER` alone.
+    #[must_use]
+    pub fn servers_named(&self, name: &str) -> Vec<(usize, usize)> {
+        let (pool_name, server_name) = match name.split_once('/') {
+            Some((pool, server)) => (Some(pool), server),
+            None => (None, name),
+        };
+        let meant = |&(pool, server): &(usize, usize)| {
+            let pool = &self.pools[pool];
+            pool_name.is_none_or(|name| pool.name == name)
+                && pool.servers[server].name == server_name
+        };
+        self.places().filter(meant).collect()
+    }
+
+    /// The indices of pool and server of every server.
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        let pools = self.pools.iter().enumerate();
+        pools.flat_map(|(at, pool)| (0..pool.servers.len()).map(move |server| (at, server)))
     }
 
     /// The index of the pool of that name, or of the only one there is.
