@@ -303,21 +303,18 @@ impl Pool {
             client: request.client,
             draw: request.draw,
         };
-        let decided = self.with(|inside| {
+        self.with(|inside| {
             let tried: Vec<usize> = request.tried.iter().map(|one| one.place()).collect();
             match inside.table.choose(wish, &tried) {
-                Decision::Granted(grant) => Ok(inside.served(grant)),
-                none @ (Decision::Queued(_) | Decision::QueueFull | Decision::NoServer) => {
-                    Err(none)
+                Decision::Granted(grant) => {
+                    let (server, grant) = inside.served(grant);
+                    Choice::Leased(Lease::new(Arc::clone(self), server, grant))
                 }
+                Decision::Queued(ticket) => Choice::Wait(Waiting::new(Arc::clone(self), ticket)),
+                Decision::QueueFull => Choice::QueueFull,
+                Decision::NoServer => Choice::NoServer,
             }
-        });
-        match decided {
-            Ok((server, grant)) => Choice::Leased(Lease::new(Arc::clone(self), server, grant)),
-            Err(Decision::Queued(ticket)) => Choice::Wait(Waiting::new(Arc::clone(self), ticket)),
-            Err(Decision::QueueFull) => Choice::QueueFull,
-            Err(Decision::NoServer | Decision::Granted(_)) => Choice::NoServer,
-        }
+        })
     }
 
     /// Takes a check's result. A change of state comes back for the log; with `on_down = "reset"`

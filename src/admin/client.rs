@@ -18,7 +18,7 @@ use super::reload::Wish;
 use crate::config::Level;
 use crate::proxy::account::Cause;
 use crate::proxy::inquiry::Question;
-use crate::proxy::sight::Id;
+use crate::proxy::sight::{Id, Sight};
 use crate::stats::event::What;
 use crate::stats::sessions;
 use crate::stats::sessions::listing::{Filter, Listing};
@@ -158,16 +158,16 @@ impl Client {
     /// Writes connections while the workers tell them, page by page: there may be very many. The
     /// last words of the answer come back.
     async fn sessions(&mut self, wanted: Wanted) -> io::Result<String> {
-        let render = match wanted {
-            Wanted::Short => sessions::short,
-            Wanted::Long | Wanted::One(_) => sessions::long,
-        };
         let config = self.hands.registry.config();
+        let render = |text: &mut String, sight: &Sight| match wanted {
+            Wanted::Short => sessions::short(text, sight),
+            Wanted::Long | Wanted::One(_) => sessions::long(text, sight, &config),
+        };
         if let Wanted::One(id) = wanted {
             let found = self.hands.ask(id.worker(), Question::One(id)).await;
             let mut text = String::new();
             match found.as_ref().and_then(|answer| answer.sights.first()) {
-                Some(sight) => render(&mut text, sight, &config),
+                Some(sight) => render(&mut text, sight),
                 None => text.push_str("Session not found.\n"),
             }
             return Ok(text);
@@ -180,7 +180,7 @@ impl Client {
                 };
                 let mut text = String::new();
                 for sight in &page.sights {
-                    render(&mut text, sight, &config);
+                    render(&mut text, sight);
                 }
                 self.write(text.as_bytes()).await?;
                 from = page.next;

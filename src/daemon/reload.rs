@@ -68,9 +68,17 @@ enum Refusal {
     Unable(&'static str),
 }
 
-/// A configuration that can be applied, with what was prepared for it.
+/// What was taken for a configuration that is going to be applied.
+struct Prepared {
+    /// The new sockets, by worker.
+    sockets: Vec<Sockets>,
+    /// The most connections that the descriptors leave room for.
+    max_connections: u32,
+}
+
+/// A configuration that can be applied, with what it changes.
 struct Next {
-    config: Config,
+    config: Arc<Config>,
     plan: Plan,
     warnings: Problems,
 }
@@ -172,9 +180,9 @@ impl Reloader {
             return Err(Refusal::Unable("the daemon is stopping"));
         }
         let next = self.read().await?;
-        let sockets = self.prepare(&next.config)?;
-        let config = Arc::new(next.config.clone());
-        self.apply(config, sockets, |_| ()).await;
+        let prepared = self.prepare(&next.config)?;
+        let config = Arc::clone(&next.config);
+        self.apply(config, prepared, |_| ()).await;
         Ok(next)
     }
 
@@ -192,46 +200,30 @@ impl Reloader {
             loaded.map_err(|problems| Refusal::Problems(Box::new(problems)))?;
         let scene = self.registry.scene();
         let later = diff::hold_back(&scene.config, &mut config);
-        let open: HashMap<(String, String), u32> = self.open(&scene);
-        let open = |pool: &str, server: &str| {
-            let key = (pool.to_owned(), server.to_owned());
-            open.get(&key).copied().unwrap_or(0)
-        };
+        let open = open(&scene);
+        let open = |pool: &str, server: &str| open.get(&(pool, server)).copied().unwrap_or(0);
         let changes = diff::changes(&scene.config, &config, open);
         Ok(Next {
-            config,
+            config: Arc::new(config),
             plan: Plan { changes, later },
             warnings,
         })
     }
 
-    /// Open connections by pool and server.
-    fn open(&self, scene: &Scene) -> HashMap<(String, String), u32> {
-        let now = Instant::now();
-        let mut open = HashMap::new();
-        for pool in &scene.pools {
-            for (server, state) in pool.setup().servers.iter().zip(pool.snapshot(now)) {
-                open.insert((pool.name.to_string(), server.name.to_string()), state.open);
-            }
-        }
-        open
-    }
-
-    /// Everything that can fail. Returns the new sockets, by worker.
-    fn prepare(&self, config: &Config) -> Result<Vec<Sockets>, Refusal> {
-        let sockets = self.try_out(config)?;
+    /// Everything that can fail.
+    fn prepare(&self, config: &Config) -> Result<Prepared, Refusal> {
+        let prepared = self.try_out(config)?;
         if !config.virtual_routers.is_empty() {
             self.election
                 .start(&self.registry)
                 .map_err(Refusal::Start)?;
         }
-        Ok(sockets)
+        Ok(prepared)
     }
 
-    /// Whether everything can be had that a configuration needs, by taking it: the new sockets, by
-    /// worker.
-    fn try_out(&self, config: &Config) -> Result<Vec<Sockets>, Refusal> {
-        budget(config).map_err(Refusal::Start)?;
+    /// Whether everything can be had that a configuration needs, by taking it.
+    fn try_out(&self, config: &Config) -> Result<Prepared, Refusal> {
+        let (_, max_connections) = budget(config).map_err(Refusal::Start)?;
         if !config.virtual_routers.is_empty() {
             self.election.may_start().map_err(Refusal::Start)?;
         }
@@ -259,15 +251,22 @@ impl Reloader {
                 }
             }
         }
-        Ok(sockets)
+        Ok(Prepared {
+            sockets,
+            max_connections,
+        })
     }
 
     /// `begun` is called when the configuration is in force, and nothing new is used yet.
-    async fn apply(&self, config: Arc<Config>, sockets: Vec<Sockets>, begun: impl FnOnce(&Scene)) {
+    async fn apply(&self, config: Arc<Config>, prepared: Prepared, begun: impl FnOnce(&Scene)) {
+        let Prepared {
+            sockets,
+            max_connections,
+        } = prepared;
         let before = self.registry.scene();
         let scene = self.change_scene(&before, config);
         begun(&scene);
-        self.change_limits(&before.config, &scene.config);
+        self.change_limits(&before.config, &scene, max_connections);
         let checked = self
             .monitors
             .borrow_mut()
@@ -325,8 +324,8 @@ impl Reloader {
     }
 
     /// Limits that the file has changed; others stay as an operator has set them.
-    fn change_limits(&self, before: &Config, after: &Config) {
-        let scene = self.registry.scene();
+    fn change_limits(&self, before: &Config, scene: &Scene, most: u32) {
+        let after = &scene.config;
         for (listener, config) in scene.listeners.iter().zip(&after.listeners) {
             let before = before.listeners.iter().find(|one| one.name == config.name);
             if before.is_some_and(|one| one.max_connections != config.max_connections) {
@@ -334,17 +333,25 @@ impl Reloader {
             }
             listener.rate.set(config.max_accept_rate);
         }
-        // It was good a moment ago.
-        if let Ok((_, most)) = budget(after) {
-            let known = self.registry.max_connections.swap(most, Ordering::Relaxed);
-            if self.registry.connections.limit() == known
-                || before.global.max_connections != after.global.max_connections
-            {
-                self.registry.connections.set_limit(most);
-            }
+        let known = self.registry.max_connections.swap(most, Ordering::Relaxed);
+        if self.registry.connections.limit() == known
+            || before.global.max_connections != after.global.max_connections
+        {
+            self.registry.connections.set_limit(most);
         }
         self.limits.reconsider();
     }
+}
+
+/// Open connections by pool and server.
+fn open(scene: &Scene) -> HashMap<(&str, &str), u32> {
+    let now = Instant::now();
+    let pools = scene.config.pools.iter().zip(&scene.pools);
+    let servers = pools.flat_map(|(config, pool)| {
+        let servers = config.servers.iter().zip(pool.snapshot(now));
+        servers.map(|(server, state)| ((&*config.name, &*server.name), state.open))
+    });
+    servers.collect()
 }
 
 /// What was changed, or would be, a line each.

@@ -12,7 +12,7 @@ use crate::proxy::sight::Sight;
 pub mod listing;
 
 /// One connection in one line.
-pub fn short(text: &mut String, sight: &Sight, _config: &Config) {
+pub fn short(text: &mut String, sight: &Sight) {
     let back = match sight.during {
         During::Admitting => 0,
         During::Choosing => 2,

@@ -39,12 +39,12 @@ impl Reloader {
         }
         let name = server.name.clone();
         known.servers.push(server);
-        let sockets = match self.prepare(&config) {
-            Ok(sockets) => sockets,
+        let prepared = match self.prepare(&config) {
+            Ok(prepared) => prepared,
             Err(refusal) => return refused(&format!("{}\n", refusal.in_a_line())),
         };
         let added = |scene: &Scene| self.set_maintenance(scene, pool, &name);
-        self.apply(Arc::new(config), sockets, added).await;
+        self.apply(Arc::new(config), prepared, added).await;
         done("New server registered.\n")
     }
 
@@ -66,8 +66,11 @@ impl Reloader {
             return refused("Server still has connections attached to it, cannot remove it.");
         }
         known.servers.remove(place);
-        let sockets = self.inboxes.iter().map(|_| Vec::new()).collect();
-        self.apply(Arc::new(config), sockets, |_| ()).await;
+        let prepared = match self.prepare(&config) {
+            Ok(prepared) => prepared,
+            Err(refusal) => return refused(&format!("{}\n", refusal.in_a_line())),
+        };
+        self.apply(Arc::new(config), prepared, |_| ()).await;
         done("Server deleted.")
     }
 
