@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::fake::{BlackHole, Fake, Mood};
-use crate::warren::{SOON, Setup, free_port};
+use crate::ports::free_port;
+use crate::warren::{SOON, Setup};
 
 /// A server that is as bad as it is from its first check on: HAProxy's word and code for it in
 /// `show stat`, and the check's own words in `show stat` and in the log.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use warren::amqp::{Frame, FrameKind, Reader, Writer};
 
+use crate::ports::free_port;
 use crate::wait::until;
 use crate::warren::SOON;
 
@@ -42,7 +43,7 @@ impl Fake {
     /// A server on a free port.
     pub(crate) async fn new(mood: Mood) -> Self {
         // Below the ephemeral range: nobody takes the port while the server is down.
-        let address = SocketAddr::from(([127, 0, 0, 1], crate::warren::free_port()));
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut fake = Self {
             address,
             mood: watch::Sender::new(mood),
@@ -105,7 +106,7 @@ impl BlackHole {
     pub(crate) async fn new() -> Self {
         let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
         let full = full.expect("a socket");
-        let loopback = SocketAddr::from(([127, 0, 0, 1], crate::warren::free_port()));
+        let loopback = SocketAddr::from(([127, 0, 0, 1], free_port()));
         full.bind(&loopback.into()).expect("a free port");
         full.listen(0).expect("listen");
         Self {

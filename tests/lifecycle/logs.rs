@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 use crate::fake::{Fake, Mood};
 use crate::wait::until;
-use crate::warren::{Client, SOON, Setup, spawn};
+use crate::warren::{Client, SOON, Setup};
 
 /// How many lines one SIGUSR1 writes, about.
 const SERVERS: usize = 300;
@@ -23,7 +23,7 @@ async fn a_log_that_nobody_reads_costs_lines_and_nothing_else() {
     let setup = Setup::new("drain_timeout = \"1s\"", &pool);
     let mut command = setup.command();
     command.stdin(Stdio::null()).stderr(Stdio::piped());
-    let mut child = spawn(&mut command);
+    let mut child = command.spawn().unwrap();
     let _unread = child.stderr.take().unwrap();
     let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
     let address = ("127.0.0.1", setup.port);
@@ -66,8 +66,7 @@ async fn a_log_that_nobody_reads_costs_lines_and_nothing_else() {
 fn dropped(setup: &Setup) -> u64 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
     command.args(["status", "--json", "--socket"]);
-    command.arg(&setup.socket).stdout(Stdio::piped());
-    let output = spawn(&mut command).wait_with_output().unwrap();
+    let output = command.arg(&setup.socket).output().unwrap();
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     status["logs_dropped"].as_u64().expect("a number")
 }

@@ -7,7 +7,8 @@ use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fake::{Fake, Mood};
-use crate::warren::{Client, SOON, Setup, Warren, free_port, unchecked};
+use crate::ports::free_port;
+use crate::warren::{Client, SOON, Setup, Warren, unchecked};
 
 /// `warren reload` or `warren diff`.
 fn tell(warren: &Warren, command: &str) -> Output {

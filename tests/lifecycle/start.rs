@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::fake::{Fake, Mood};
 use crate::process::mortal;
 use crate::skip::skip;
-use crate::warren::{Setup, Warren, spawn, unchecked};
+use crate::warren::{Setup, Warren, unchecked};
 
 /// A start that cannot succeed fails within this time.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -115,8 +115,8 @@ async fn a_low_port_needs_a_capability() {
     open(home.path());
     let mut binary = Path::new(env!("CARGO_BIN_EXE_warren")).to_owned();
     let mut reach = as_nobody(&binary);
-    let mut reach = spawn(reach.arg("--version").stdout(Stdio::null()));
-    if !reach.wait().unwrap().success() {
+    let reach = reach.arg("--version").stdout(Stdio::null());
+    if !reach.status().unwrap().success() {
         let copy = home.path().join("warren");
         std::fs::copy(&binary, &copy).unwrap();
         open(&copy);
@@ -184,11 +184,7 @@ fn limited_to(descriptors: u64) -> Warren {
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
-    command
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    spawn(&mut command).wait_with_output().unwrap()
+    command.args(arguments).output().unwrap()
 }
 
 #[test]

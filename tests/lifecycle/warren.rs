@@ -3,8 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::sync::Mutex;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -13,29 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::ports;
+use crate::ports::free_port;
 use crate::process::{Daemon, mortal};
 use crate::wait::until;
 
 /// How long things may take that happen at once. The machine may be busy.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
-
-/// Nobody looks for a port while somebody starts a process: between its fork and its exec the child
-/// holds a copy of the socket that was only there to see whether the port is free.
-static ALONE: Mutex<()> = Mutex::new(());
-
-/// A port that is free now.
-pub(crate) fn free_port() -> u16 {
-    // A test that failed meanwhile has broken nothing.
-    let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
-    ports::free_port()
-}
-
-/// Starts a process.
-pub(crate) fn spawn(command: &mut Command) -> Child {
-    let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
-    command.spawn().expect("start a process")
-}
 
 /// What a daemon is started with: a folder with a configuration.
 pub(crate) struct Setup {
@@ -112,7 +94,6 @@ impl Setup {
 
     /// The same with a command of its own.
     pub(crate) fn launch_as(self, command: Command) -> Warren {
-        let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
         Warren {
             daemon: Daemon::start(command, &self.home.path().join("log")),
             setup: self,

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Output;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -23,9 +23,6 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Names of the servers, in the order of their numbers.
 pub(crate) const NAMES: [&str; 3] = ["s1", "s2", "s3"];
-
-/// Nobody looks for a free port while somebody else has one and does not yet listen on it.
-static ALONE: Mutex<()> = Mutex::new(());
 
 /// Something that echoes, until it is stopped.
 pub(crate) struct Server {
@@ -74,12 +71,8 @@ impl World {
     /// Three servers in the pool `p` with `keys`, and further tables.
     pub(crate) async fn start(keys: &str, tables: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let (port, servers) = {
-            // A test that failed meanwhile has broken nothing.
-            let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
-            let servers = NAMES.map(|_| Server::start(free_port()));
-            (free_port(), servers)
-        };
+        let servers = NAMES.map(|_| Server::start(free_port()));
+        let port = free_port();
         let ports: Vec<u16> = servers.iter().map(|server| server.port).collect();
         let listed = NAMES.iter().zip(&ports);
         let listed = listed.map(|(name, port)| format!("{name} = \"127.0.0.1:{port}\"\n"));
