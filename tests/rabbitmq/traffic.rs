@@ -113,8 +113,9 @@ impl Traffic {
         for publisher in self.publishers {
             publisher.await.expect("a publisher that did not panic");
         }
-        // Whatever is missing after this is lost.
-        for _ in 0..200 {
+        // Whatever is missing after half a minute is lost: a broker may need a while to give what
+        // a dead consumer had to another.
+        for _ in 0..600 {
             if self.ledger.missing() == 0 {
                 break;
             }
