@@ -203,14 +203,19 @@ async fn publish_on_one_connection(ledger: &Ledger) -> lapin::Result<()> {
             );
             pending.push((number, patiently(sent).await?));
         }
+        let mut taken = false;
         for (number, confirm) in pending {
             let answer = patiently(confirm).await?;
             if answer == Confirmation::Ack(None) {
                 let mut confirmed = ledger.confirmed.lock().expect("not poisoned");
                 confirmed.insert(number);
+                taken = true;
             } else {
                 *ledger.refused.lock().expect("not poisoned") = Some(answer);
             }
+        }
+        if !taken {
+            return Err(refused_all());
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -255,6 +260,13 @@ async fn patiently<T>(request: impl Future<Output = lapin::Result<T>>) -> lapin:
         Ok(result) => result,
         Err(_) => Err(gave_up()),
     }
+}
+
+/// A channel that was opened when a dead node still counted as the leader of a quorum queue asks
+/// that node first, and refuses everything for as long as it is down (RabbitMQ 3.10,
+/// `rabbit_fifo_client`): only a new one goes on.
+fn refused_all() -> lapin::Error {
+    std::io::Error::other("the broker took none of the messages").into()
 }
 
 fn gave_up() -> lapin::Error {
