@@ -2,14 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::keyed::{Dice, Keyed};
 use crate::relay::seed;
 use crate::warren::{Setup, Warren};
-use crate::wire::{Server, connect, expect_end, finish_writing, reset};
+use crate::wire::{Server, connect_from, expect_end, finish_writing, reset};
 
 /// Connections, if the descriptor limit allows two each and some more, for us and for warren.
 const MANY: usize = 10_000;
@@ -79,12 +81,14 @@ fn ten_thousand_connections_with_distinct_keys() {
 
 /// Which server's end belongs to which client is what the client says first.
 fn connect_all(warren: &Warren, server: &Server, count: usize, seed: u64) -> Vec<Pair> {
+    let arrived = AtomicU64::new(0);
     thread::scope(|scope| {
         let accepting = scope.spawn(|| {
             let accept = |_| {
                 let mut stream = server.accept();
                 let mut number = [0; 8];
                 stream.read_exact(&mut number).unwrap();
+                arrived.fetch_add(1, Ordering::Relaxed);
                 (u64::from_be_bytes(number), stream)
             };
             let mut accepted: Vec<_> = (0..count).map(accept).collect();
@@ -93,7 +97,13 @@ fn connect_all(warren: &Warren, server: &Server, count: usize, seed: u64) -> Vec
         });
         let clients: Vec<TcpStream> = (0..count as u64)
             .map(|number| {
-                let mut client = connect(warren);
+                // Less than the server's backlog: what the kernel drops is not the question here.
+                while number - arrived.load(Ordering::Relaxed) > 64 && !accepting.is_finished() {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                // From addresses with ports of their own: those of 127.0.0.1 are warren's.
+                let source = [127, 0, 1, 1 + (number % 8) as u8];
+                let mut client = connect_from(warren.address, source);
                 client.write_all(&number.to_be_bytes()).unwrap();
                 client
             })
