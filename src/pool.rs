@@ -20,6 +20,7 @@ use arc_swap::{ArcSwap, Guard};
 use crate::config;
 use crate::health::verdict::{CheckResult, Verdict};
 use crate::stats::history::Clear;
+use crate::stats::numbers::{FIRST_SERVER, Numbers};
 use crate::stats::{Averages, Latencies, PerWorker, PoolCounters, ServerCounters};
 
 mod choose;
@@ -42,6 +43,8 @@ use wait::Waiting;
 pub struct Pool {
     /// Its name.
     pub name: Arc<str>,
+    /// The `iid` of [`crate::stats::numbers`].
+    pub number: usize,
     /// HAProxy's averages of the BACKEND row.
     pub averages: Averages,
     /// What each worker counts for it.
@@ -79,6 +82,8 @@ struct Inside {
 pub struct Server {
     /// Its name.
     pub name: Arc<str>,
+    /// The `sid` of [`crate::stats::numbers`].
+    pub number: usize,
     /// Its address by the file.
     pub address: config::Address,
     /// HAProxy's averages of the server row.
@@ -99,9 +104,10 @@ pub struct Server {
 }
 
 impl Server {
-    fn new(config: &config::Server, workers: usize) -> Arc<Self> {
+    fn new(config: &config::Server, number: usize, workers: usize) -> Arc<Self> {
         Arc::new(Self {
             name: config.name.as_str().into(),
+            number,
             address: config.address.clone(),
             averages: Averages::default(),
             counters: PerWorker::new(workers),
@@ -250,19 +256,30 @@ pub struct Report {
 impl Pool {
     /// A pool whose servers are all [`Health::Unknown`], or [`Health::Up`] with check type `none`
     /// once they have an address. Servers with a literal address have it; the others wait for
-    /// [`Pool::set_address`]. `id` is its index in [`config::Config::pools`].
+    /// [`Pool::set_address`]. `id` is its index in [`config::Config::pools`], `namesakes` are pools
+    /// of that name which a reload has removed and which have connections.
     #[must_use]
-    pub fn new(config: config::Pool, id: usize, workers: usize, now: Instant) -> Arc<Self> {
+    pub fn new(
+        config: config::Pool,
+        id: usize,
+        number: usize,
+        namesakes: &[Arc<Self>],
+        workers: usize,
+        now: Instant,
+    ) -> Arc<Self> {
+        let given: Vec<_> = namesakes.iter().flat_map(|one| one.numbers()).collect();
+        let mut numbers = numbering(&given, &[]);
         let servers: Vec<_> = config
             .servers
             .iter()
-            .map(|server| Server::new(server, workers))
+            .map(|server| Server::new(server, numbers.of(&server.name), workers))
             .collect();
         for (place, server) in servers.iter().enumerate() {
             server.place.store(place, Ordering::Relaxed);
         }
         Arc::new(Self {
             name: config.name.as_str().into(),
+            number,
             averages: Averages::default(),
             counters: PerWorker::new(workers),
             latencies: PerWorker::new(workers),
@@ -472,6 +489,16 @@ impl Pool {
         self.with(|inside| inside.table.is_undecided())
     }
 
+    /// Names and numbers of its servers, also of those that are not in the file any more.
+    fn numbers(&self) -> Vec<(Arc<str>, usize)> {
+        self.with(|inside| {
+            let servers = inside.servers.iter();
+            servers
+                .map(|server| (Arc::clone(&server.name), server.number))
+                .collect()
+        })
+    }
+
     /// Does something under the lock, and wakes whom it concerns when the lock is free again.
     fn with<T>(&self, act: impl FnOnce(&mut Inside) -> T) -> T {
         // A panic ends the process, so nobody sees what a panic left behind.
@@ -498,6 +525,14 @@ impl Inside {
     fn served(&self, grant: Grant) -> (Arc<Server>, Grant) {
         (Arc::clone(&self.servers[grant.server]), grant)
     }
+}
+
+/// The numbering of the servers of a pool: what was given in others of its name, and to servers
+/// that it has.
+fn numbering<'a>(given: &'a [(Arc<str>, usize)], servers: &'a [&Arc<Server>]) -> Numbers<&'a str> {
+    let given = given.iter().map(|(name, number)| (&**name, *number));
+    let servers = servers.iter().map(|server| (&*server.name, server.number));
+    Numbers::new(FIRST_SERVER, given.chain(servers))
 }
 
 /// 0 for none; a timeout is never 0.

@@ -8,11 +8,11 @@ use arc_swap::ArcSwap;
 use hdrhistogram::Histogram;
 
 use crate::config::{self, Config};
-use crate::pool::{Pool, Server};
 use crate::proxy::account::Cause;
 use crate::proxy::limit::AcceptRate;
 use history::Clear;
 use reloads::Reloads;
+pub use scene::Scene;
 
 pub mod activity;
 pub mod chart;
@@ -24,8 +24,10 @@ pub mod headline;
 pub mod history;
 pub mod info;
 pub mod metrics;
+pub mod numbers;
 pub mod readiness;
 pub mod reloads;
+mod scene;
 pub mod schema;
 pub mod servers_conn;
 pub mod servers_state;
@@ -408,6 +410,8 @@ impl<T> PerWorker<T> {
 pub struct Listener {
     /// Its name.
     pub name: Arc<str>,
+    /// The `iid` of [`numbers`].
+    pub number: usize,
     /// Open connections.
     pub open: Gauge,
     /// Connections per second.
@@ -419,49 +423,14 @@ pub struct Listener {
 impl Listener {
     /// One without connections.
     #[must_use]
-    pub fn new(config: &config::Listener, workers: usize) -> Arc<Self> {
+    pub fn new(config: &config::Listener, number: usize, workers: usize) -> Arc<Self> {
         Arc::new(Self {
             name: config.name.as_str().into(),
+            number,
             open: Gauge::limited(config.max_connections),
             rate: AcceptRate::new(config.max_accept_rate),
             counters: PerWorker::new(workers),
         })
-    }
-}
-
-/// What the configuration in force consists of, all in its order. A reload replaces it as a whole.
-pub struct Scene {
-    /// The configuration.
-    pub config: Arc<Config>,
-    /// Its listeners.
-    pub listeners: Vec<Arc<Listener>>,
-    /// Its pools.
-    pub pools: Vec<Arc<Pool>>,
-    /// The servers of all pools, after each other.
-    pub servers: Vec<Arc<Server>>,
-}
-
-impl Scene {
-    /// These listeners and pools, which are those of the configuration.
-    #[must_use]
-    pub fn new(config: Arc<Config>, listeners: Vec<Arc<Listener>>, pools: Vec<Arc<Pool>>) -> Self {
-        let servers = pools.iter().flat_map(|pool| pool.setup().servers.clone());
-        Self {
-            config,
-            listeners,
-            servers: servers.collect(),
-            pools,
-        }
-    }
-
-    /// Everything new.
-    fn begin(config: Arc<Config>, workers: usize, now: Instant) -> Self {
-        let listeners = config.listeners.iter();
-        let listeners = listeners.map(|one| Listener::new(one, workers)).collect();
-        let pools = config.pools.iter().enumerate();
-        let pools = pools.map(|(id, pool)| Pool::new(pool.clone(), id, workers, now));
-        let pools = pools.collect();
-        Self::new(config, listeners, pools)
     }
 }
 

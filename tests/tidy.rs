@@ -60,6 +60,7 @@ const PURE: &[&str] = &[
     "stats/info.rs",
     "stats/schema.rs",
     "stats/metrics.rs",
+    "stats/numbers.rs",
     "stats/readiness.rs",
     "stats/servers_conn.rs",
     "stats/servers_state.rs",

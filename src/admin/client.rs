@@ -158,10 +158,9 @@ impl Client {
     /// Writes connections while the workers tell them, page by page: there may be very many. The
     /// last words of the answer come back.
     async fn sessions(&mut self, wanted: Wanted) -> io::Result<String> {
-        let config = self.hands.registry.config();
         let render = |text: &mut String, sight: &Sight| match wanted {
             Wanted::Short => sessions::short(text, sight),
-            Wanted::Long | Wanted::One(_) => sessions::long(text, sight, &config),
+            Wanted::Long | Wanted::One(_) => sessions::long(text, sight),
         };
         if let Wanted::One(id) = wanted {
             let found = self.hands.ask(id.worker(), Question::One(id)).await;

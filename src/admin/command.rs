@@ -9,7 +9,7 @@ use crate::proxy::sight::Id;
 use crate::stats::form::Style;
 use crate::stats::history::Clear;
 use crate::stats::sessions::listing::Filter;
-use crate::stats::snapshot::{Snapshot, listener_iid};
+use crate::stats::snapshot::Snapshot;
 use crate::stats::{activity, csv, info, schema, servers_conn, servers_state};
 
 mod change;
@@ -179,12 +179,14 @@ fn show(
             show_stat(rest, legends, &snapshot())
         }
         ["servers", what, rest @ ..] => {
-            let only = rest.first().copied();
-            let text = match *what {
-                "conn" => servers_conn::render(&snapshot(), only),
-                _ => servers_state::render(&snapshot(), only),
-            };
-            text.map_or_else(|| Reply::line("Can't find backend."), Reply::Text)
+            let pool = |name: &&str| config.pools.iter().position(|pool| pool.name == **name);
+            match rest.first().map(pool) {
+                Some(None) => Reply::line("Can't find backend."),
+                only => Reply::Text(match *what {
+                    "conn" => servers_conn::render(&snapshot(), only.flatten()),
+                    _ => servers_state::render(&snapshot(), only.flatten()),
+                }),
+            }
         }
         ["backend", ..] => {
             let names = config.pools.iter().map(|pool| pool.name.as_str());
@@ -371,10 +373,9 @@ fn show_stat(mut words: &[&str], legends: bool, snapshot: &Snapshot) -> Reply {
 }
 
 fn iid_of(name: &str, snapshot: &Snapshot) -> Option<i64> {
-    let listener = || snapshot.listeners.iter().position(|one| one.name == name);
-    let pool = || snapshot.pools.iter().position(|one| one.name == name);
-    let iid = listener()
-        .map(listener_iid)
-        .or_else(|| pool().map(|index| snapshot.pool_iid(index)))?;
-    i64::try_from(iid).ok()
+    let listener = snapshot.listeners.iter().find(|one| one.name == name);
+    let pool = || snapshot.pools.iter().find(|one| one.name == name);
+    let number = listener.map(|one| one.number);
+    let number = number.or_else(|| pool().map(|one| one.number))?;
+    i64::try_from(number).ok()
 }

@@ -28,11 +28,10 @@ use crate::config::{self, Config};
 use crate::exit;
 use crate::health::monitor::{Monitors, OnChange};
 use crate::lifecycle::{Notifier, fd_store};
-use crate::pool::Pool;
 use crate::proxy::inquiry::{Inbox, Question};
 use crate::proxy::listener;
 use crate::proxy::worker::{CommonLimits, Sockets};
-use crate::stats::{Listener, Registry, Scene};
+use crate::stats::{Registry, Scene};
 
 mod dynamic;
 
@@ -264,7 +263,11 @@ impl Reloader {
             max_connections,
         } = prepared;
         let before = self.registry.scene();
-        let scene = self.change_scene(&before, config);
+        let workers = self.inboxes.len();
+        // In one moment: nothing is awaited in between.
+        self.registry
+            .set_scene(before.followed_by(config, workers, Instant::now()));
+        let scene = self.registry.scene();
         begun(&scene);
         self.change_limits(&before.config, &scene, max_connections);
         let checked = self
@@ -286,41 +289,6 @@ impl Reloader {
         let now = Instant::now();
         scene.pools.iter().for_each(|pool| pool.retire(now));
         self.election.reconfigure(&scene).await;
-    }
-
-    /// Puts the new configuration in force, in one moment: what has its name goes on.
-    fn change_scene(&self, before: &Scene, config: Arc<Config>) -> Arc<Scene> {
-        let now = Instant::now();
-        let workers = self.inboxes.len();
-        let known: HashMap<_, _> = before
-            .pools
-            .iter()
-            .map(|pool| (&*pool.name, pool))
-            .collect();
-        let pools = config.pools.iter().enumerate().map(|(id, pool)| {
-            let Some(known) = known.get(pool.name.as_str()) else {
-                return Pool::new(pool.clone(), id, workers, now);
-            };
-            known.reconfigure(pool, id, now);
-            Arc::clone(known)
-        });
-        let pools = pools.collect();
-        let known: HashMap<_, _> = before
-            .listeners
-            .iter()
-            .map(|one| (&*one.name, one))
-            .collect();
-        let listeners = config.listeners.iter().map(|listener| {
-            let known = known.get(listener.name.as_str());
-            known.map_or_else(
-                || Listener::new(listener, workers),
-                |known| Arc::clone(known),
-            )
-        });
-        let listeners = listeners.collect();
-        self.registry
-            .set_scene(Scene::new(config, listeners, pools));
-        self.registry.scene()
     }
 
     /// Limits that the file has changed; others stay as an operator has set them.

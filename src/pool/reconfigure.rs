@@ -6,45 +6,38 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::table::Place;
-use super::{Pool, Server, Setup, nanoseconds};
+use super::{Inside, Pool, Server, Setup, nanoseconds, numbering};
 use crate::config;
 
 impl Pool {
     /// Takes another configuration, whose place in the file is `id`. A server with the name and
     /// address of one that is there is that server: it keeps its connections, counters, health, and
     /// what an operator has set, unless the file says something new about it. Others are new, and
-    /// not usable before they were checked. Those that are not in the file any more serve on until
-    /// [`Pool::retire`].
-    pub fn reconfigure(&self, config: &config::Pool, id: usize, now: Instant) {
+    /// not usable before they were checked; one that has the name of another has its number.
+    /// Those that are not in the file any more serve on until [`Pool::retire`]. For `namesakes` see
+    /// [`Pool::new`].
+    pub fn reconfigure(
+        &self,
+        config: &config::Pool,
+        id: usize,
+        namesakes: &[Arc<Self>],
+        now: Instant,
+    ) {
         self.id.store(id, Ordering::Relaxed);
         let idle_timeout = nanoseconds(config.idle_timeout);
         self.idle_timeout.store(idle_timeout, Ordering::Relaxed);
         let workers = self.counters.len();
+        let given: Vec<_> = namesakes.iter().flat_map(|one| one.numbers()).collect();
         self.with(|inside| {
             let before = self.setup.load_full();
-            let mut known: HashMap<_, _> = (0..)
-                .zip(&inside.servers)
-                .map(|(place, server): (usize, _)| ((&*server.name, &server.address), place))
-                .collect();
-            let mut servers = Vec::new();
-            let mut from = Vec::new();
-            for server in &config.servers {
-                let place = known.remove(&(server.name.as_str(), &server.address));
-                servers.push(match place {
-                    Some(place) => Arc::clone(&inside.servers[place]),
-                    None => Server::new(server, workers),
-                });
-                from.push(place);
-            }
-            let mut left: Vec<usize> = known.into_values().collect();
-            left.retain(|&place| place < before.servers.len() || inside.table.open(place) > 0);
-            left.sort_unstable();
+            let (from, left) = inside.places(config, before.servers.len());
+            let mut servers = inside.renewed(config, (&from, &left), &given, workers);
             let setup = Setup {
                 config: config.clone(),
                 servers: servers.clone(),
             };
             servers.extend(left.iter().map(|&place| Arc::clone(&inside.servers[place])));
-            from.extend(left.into_iter().map(Some));
+            let from: Vec<_> = from.into_iter().chain(left.into_iter().map(Some)).collect();
             let last: Vec<_> = servers
                 .iter()
                 .map(|server| server.config.load_full())
@@ -88,5 +81,43 @@ impl Pool {
                 inside.table.retire(place, now);
             }
         });
+    }
+}
+
+impl Inside {
+    /// Where the servers of a configuration are now; `None` for new ones. Then the places of those
+    /// that it has not but that stay: the configuration before, of so many servers, had them, or
+    /// they have connections.
+    fn places(&self, config: &config::Pool, before: usize) -> (Vec<Option<usize>>, Vec<usize>) {
+        let mut known: HashMap<_, _> = (0..)
+            .zip(&self.servers)
+            .map(|(place, server): (usize, _)| ((&*server.name, &server.address), place))
+            .collect();
+        let servers = config.servers.iter();
+        let from = servers.map(|server| known.remove(&(server.name.as_str(), &server.address)));
+        let from = from.collect();
+        let mut left: Vec<usize> = known.into_values().collect();
+        left.retain(|&place| place < before || self.table.open(place) > 0);
+        left.sort_unstable();
+        (from, left)
+    }
+
+    /// The servers of a configuration: those that are there, and new ones in the other places.
+    fn renewed(
+        &self,
+        config: &config::Pool,
+        (from, left): (&[Option<usize>], &[usize]),
+        given: &[(Arc<str>, usize)],
+        workers: usize,
+    ) -> Vec<Arc<Server>> {
+        let staying = from.iter().flatten().chain(left);
+        let staying: Vec<_> = staying.map(|&place| &self.servers[place]).collect();
+        let mut numbers = numbering(given, &staying);
+        let servers = config.servers.iter().zip(from);
+        let servers = servers.map(|(server, from)| match from {
+            Some(place) => Arc::clone(&self.servers[*place]),
+            None => Server::new(server, numbers.of(&server.name), workers),
+        });
+        servers.collect()
     }
 }

@@ -497,6 +497,7 @@ impl Connection {
     /// What somebody who asks may know of it.
     pub(super) fn sight(&self) -> Sight {
         let worker = &self.worker;
+        let server = self.server.borrow();
         let accepted = self
             .accepted_at
             .saturating_duration_since(worker.registry.started);
@@ -504,12 +505,11 @@ impl Connection {
             id: Id::new(worker.index, self.key, accepted),
             client: self.client.get(),
             listener: Arc::clone(&self.door.listener.name),
+            listener_number: self.door.listener.number,
             pool: Arc::clone(&self.door.pool.name),
-            server: self
-                .server
-                .borrow()
-                .as_ref()
-                .map(|one| Arc::clone(&one.name)),
+            pool_number: self.door.pool.number,
+            server: server.as_ref().map(|one| Arc::clone(&one.name)),
+            server_number: server.as_ref().map(|one| one.number),
             during: self.during.get(),
             age: self.accepted_at.elapsed(),
             // It is counted in sweeps, which do not begin with the connection.

@@ -45,10 +45,16 @@ pub struct Sight {
     pub client: SocketAddr,
     /// Its listener.
     pub listener: Arc<str>,
+    /// The listener's number.
+    pub listener_number: usize,
     /// The listener's pool when it was accepted.
     pub pool: Arc<str>,
+    /// The pool's number.
+    pub pool_number: usize,
     /// The server used last.
     pub server: Option<Arc<str>>,
+    /// The server's number in the pool; `None` without a server.
+    pub server_number: Option<usize>,
     /// What it is doing.
     pub during: During,
     /// Since accept.

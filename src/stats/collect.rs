@@ -251,6 +251,7 @@ impl Registry {
         let flows = history.listeners.get(index);
         ListenerSnapshot {
             name: config.name.clone(),
+            number: listener.number,
             addresses: config.bind.iter().map(ToString::to_string).collect(),
             pool: config.pool,
             paused: listener.open.is_closed(),
@@ -355,6 +356,7 @@ fn pool_snapshot(pool: &Pool, limit: u32, past: &Past<'_>, now: Instant) -> Pool
     let history = past.pool;
     PoolSnapshot {
         name: config.name.clone(),
+        number: pool.number,
         balance: balance_name(config.balance).to_owned(),
         checked: config.check.kind != CheckKind::None,
         rise: config.check.rise,
@@ -454,6 +456,7 @@ fn server_status(
     let config = server.config();
     ServerStatus {
         name: config.name.clone(),
+        number: server.number,
         configured: config.address.to_string(),
         host_name: match &config.address.host {
             Host::Ip(_) => None,

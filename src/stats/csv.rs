@@ -8,9 +8,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::form::{Form, Style};
-use super::snapshot::{
-    AverageTimes, ListenerSnapshot, PoolSnapshot, ServerStatus, Snapshot, listener_iid,
-};
+use super::snapshot::{AverageTimes, ListenerSnapshot, PoolSnapshot, ServerStatus, Snapshot};
 use super::totals::ServerTotals;
 use super::words::check_word;
 use crate::pool::server::{Admin, State};
@@ -53,10 +51,10 @@ impl Filter {
         matches(self.iid, iid) && self.types & kind != 0
     }
 
-    fn hides(&self, server: &ServerStatus, sid: usize) -> bool {
+    fn hides(&self, server: &ServerStatus) -> bool {
         let maint = server.state == State::Maint;
         let stopped = matches!(server.state, State::Down | State::Unknown) || maint;
-        !matches(self.sid, sid) || (self.no_maint && maint) || (self.up && stopped)
+        !matches(self.sid, server.number) || (self.no_maint && maint) || (self.up && stopped)
     }
 }
 
@@ -127,19 +125,18 @@ enum Place {
 /// The wanted rows: the listeners, then each pool after its servers.
 fn places(snapshot: &Snapshot, filter: &Filter) -> Vec<Place> {
     let mut places = Vec::new();
-    for index in 0..snapshot.listeners.len() {
-        if filter.wants(listener_iid(index), 1) {
+    for (index, listener) in snapshot.listeners.iter().enumerate() {
+        if filter.wants(listener.number, 1) {
             places.push(Place::Listener(index));
         }
     }
     for (index, pool) in snapshot.pools.iter().enumerate() {
-        let iid = snapshot.pool_iid(index);
         for (position, server) in pool.servers.iter().enumerate() {
-            if filter.wants(iid, 4) && !filter.hides(server, position + 1) {
+            if filter.wants(pool.number, 4) && !filter.hides(server) {
                 places.push(Place::Server(index, position));
             }
         }
-        if filter.wants(iid, 2) {
+        if filter.wants(pool.number, 2) {
             places.push(Place::Pool(index));
         }
     }
@@ -178,20 +175,16 @@ fn piece(
 
 fn row(snapshot: &Snapshot, place: Place, filter: &Filter) -> Row {
     match place {
-        Place::Listener(index) => {
-            let listener = &snapshot.listeners[index];
-            frontend(listener, listener_iid(index), snapshot.stopping)
-        }
+        Place::Listener(index) => frontend(&snapshot.listeners[index], snapshot.stopping),
         Place::Server(index, position) => {
             let pool = &snapshot.pools[index];
-            let server = &pool.servers[position];
-            server_row(pool, server, snapshot.pool_iid(index), position + 1)
+            server_row(pool, &pool.servers[position])
         }
-        Place::Pool(index) => backend(&snapshot.pools[index], snapshot.pool_iid(index), filter),
+        Place::Pool(index) => backend(&snapshot.pools[index], filter),
     }
 }
 
-fn frontend(listener: &ListenerSnapshot, iid: usize, stopping: bool) -> Row {
+fn frontend(listener: &ListenerSnapshot, stopping: bool) -> Row {
     let totals = &listener.totals;
     let mut row = Row::new('F');
     put!(
@@ -209,7 +202,7 @@ fn frontend(listener: &ListenerSnapshot, iid: usize, stopping: bool) -> Row {
             (false, true) => "PAUSED",
             (false, false) => "OPEN",
         },
-        "iid" = iid,
+        "iid" = listener.number,
         "rate" = listener.session_rate.now,
         "rate_lim" = listener.max_accept_rate,
         "rate_max" = listener.session_rate.max,
@@ -269,7 +262,7 @@ fn traffic(
     zero!(row, "dresp", "rtime", "rtime_max", "wrew", "reuse", "eint");
 }
 
-fn server_row(pool: &PoolSnapshot, server: &ServerStatus, iid: usize, sid: usize) -> Row {
+fn server_row(pool: &PoolSnapshot, server: &ServerStatus) -> Row {
     let totals = &server.totals;
     let mut row = Row::new('S');
     traffic(&mut row, totals, &server.averages, server.last_session_ms);
@@ -288,8 +281,8 @@ fn server_row(pool: &PoolSnapshot, server: &ServerStatus, iid: usize, sid: usize
         "act" = u8::from(!server.backup),
         "bck" = u8::from(server.backup),
         "lastchg" = server.since_ms / 1000,
-        "iid" = iid,
-        "sid" = sid,
+        "iid" = pool.number,
+        "sid" = server.number,
         "type" = 2,
         "rate" = server.session_rate.now,
         "rate_max" = server.session_rate.max,
@@ -376,7 +369,7 @@ fn going_down(word: &str, left: Option<u32>, fall: u32) -> String {
     }
 }
 
-fn backend(pool: &PoolSnapshot, iid: usize, filter: &Filter) -> Row {
+fn backend(pool: &PoolSnapshot, filter: &Filter) -> Row {
     let sums = pool.sums();
     let (active, spare) = (pool.usable_of(false), pool.usable_of(true));
     let weight = pool.weight();
@@ -402,7 +395,7 @@ fn backend(pool: &PoolSnapshot, iid: usize, filter: &Filter) -> Row {
         "chkdown" = pool.downs,
         "lastchg" = pool.since_ms / 1000,
         "downtime" = pool.downtime_ms / 1000,
-        "iid" = iid,
+        "iid" = pool.number,
         "type" = 1,
         "rate" = pool.session_rate.now,
         "rate_max" = pool.session_rate.max,

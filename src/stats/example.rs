@@ -60,8 +60,8 @@ pub(crate) fn snapshot() -> Snapshot {
         resident: 14_680_064,
         idle_percent: 97,
         listeners: vec![
-            listener("amqp", &["0.0.0.0:5672", "[::]:5672"], 0, 1_204),
-            listener("plain", &["127.0.0.1:5673"], 1, 0),
+            listener("amqp", 2, &["0.0.0.0:5672", "[::]:5672"], 0, 1_204),
+            listener("plain", 3, &["127.0.0.1:5673"], 1, 0),
         ],
         pools: vec![rabbit(), plain()],
         drains: vec![drain()],
@@ -148,9 +148,16 @@ fn level(now: u32, max: u32, limit: u32) -> Level {
     Level { now, max, limit }
 }
 
-fn listener(name: &str, addresses: &[&str], pool: usize, open: u32) -> ListenerSnapshot {
+fn listener(
+    name: &str,
+    number: usize,
+    addresses: &[&str],
+    pool: usize,
+    open: u32,
+) -> ListenerSnapshot {
     ListenerSnapshot {
         name: name.to_owned(),
+        number,
         addresses: addresses.iter().map(ToString::to_string).collect(),
         pool,
         paused: false,
@@ -180,6 +187,7 @@ fn rabbit() -> PoolSnapshot {
     };
     PoolSnapshot {
         name: "rabbit".to_owned(),
+        number: 4,
         balance: "leastconn".to_owned(),
         checked: true,
         rise: 2,
@@ -228,8 +236,15 @@ fn rabbit() -> PoolSnapshot {
                 sum: 99_000_000,
             },
         },
-        servers: rabbit_servers(),
+        servers: numbered(rabbit_servers()),
     }
+}
+
+fn numbered(mut servers: Vec<ServerStatus>) -> Vec<ServerStatus> {
+    for (number, server) in (1..).zip(&mut servers) {
+        server.number = number;
+    }
+    servers
 }
 
 /// One in each state.
@@ -282,6 +297,7 @@ fn plain() -> PoolSnapshot {
     maint.check = None;
     PoolSnapshot {
         name: "plain".to_owned(),
+        number: 5,
         balance: "roundrobin".to_owned(),
         checked: false,
         queue: level(0, 0, 1_000),
@@ -291,7 +307,7 @@ fn plain() -> PoolSnapshot {
         latency: Latency::default(),
         open: level(0, 0, 5_000),
         session_rate: Rate::default(),
-        servers: vec![bare, maint],
+        servers: numbered(vec![bare, maint]),
         ..rabbit()
     }
 }
@@ -311,6 +327,7 @@ fn check(code: &str, passed: bool, reply: Option<u16>, detail: &str, score: u32)
 fn server(name: &str, state: State, address: &str, open: u32) -> ServerStatus {
     ServerStatus {
         name: name.to_owned(),
+        number: 0,
         configured: address.to_owned(),
         host_name: None,
         port: 5672,

@@ -11,25 +11,26 @@ const HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state s
     srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn \
     srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n";
 
-/// The whole answer for all pools, or for the one of that name; `None` when there is none.
+/// The whole answer for all pools, or for the one of that index.
 #[must_use]
-pub fn render(snapshot: &Snapshot, only: Option<&str>) -> Option<String> {
+pub fn render(snapshot: &Snapshot, only: Option<usize>) -> String {
     let mut text = HEADER.to_owned();
-    for (iid, pool, id, server) in snapshot.servers(only)? {
-        line(&mut text, iid, pool, id, server);
+    for (pool, server) in snapshot.servers(only) {
+        line(&mut text, pool, server);
     }
-    Some(text)
+    text
 }
 
-fn line(text: &mut String, pool_id: usize, pool: &PoolSnapshot, id: usize, server: &ServerStatus) {
+fn line(text: &mut String, pool: &PoolSnapshot, server: &ServerStatus) {
     let (address, port) = server.ip_and_port();
     let (status, result) = last_check(server);
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{pool_id} {} {id} {} {address} {} {} {} {} {} {status} {result} {} {} 0 0 0 {} {port} \
-         - 0 0 - - 0",
+        "{} {} {} {} {address} {} {} {} {} {} {status} {result} {} {} 0 0 0 {} {port} - 0 0 - - 0",
+        pool.number,
         pool.name,
+        server.number,
         server.name,
         op_state(server),
         admin_mask(server),

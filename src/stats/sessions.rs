@@ -4,8 +4,6 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::snapshot::{listener_iid, pool_iid};
-use crate::config::Config;
 use crate::proxy::account::During;
 use crate::proxy::sight::Sight;
 
@@ -37,20 +35,15 @@ pub fn short(text: &mut String, sight: &Sight) {
 }
 
 /// One connection in detail.
-pub fn long(text: &mut String, sight: &Sight, config: &Config) {
-    let Numbers {
-        listener,
-        pool,
-        server: id,
-    } = Numbers::of(sight, config);
-    let server = match &sight.server {
-        Some(name) => format!("{name} (id={id})"),
-        None => "<NONE> (id=-1)".to_owned(),
+pub fn long(text: &mut String, sight: &Sight) {
+    let server = match (&sight.server, sight.server_number) {
+        (Some(name), Some(number)) => format!("{name} (id={number})"),
+        _ => "<NONE> (id=-1)".to_owned(),
     };
     let _ = write!(
         text,
         "0x{:x}: proto={} source={}\n  conn_retries={} state={} age={} silent={}\n  \
-         frontend={} (id={listener} mode=tcp)\n  backend={} (id={pool} mode=tcp)\n  \
+         frontend={} (id={} mode=tcp)\n  backend={} (id={} mode=tcp)\n  \
          server={server}\n  req=(total={})\n  res=(total={})\n",
         sight.id.0,
         protocol(sight),
@@ -60,35 +53,12 @@ pub fn long(text: &mut String, sight: &Sight, config: &Config) {
         span(sight.age),
         span(sight.silence),
         sight.listener,
+        sight.listener_number,
         sight.pool,
+        sight.pool_number,
         sight.to_server,
         sight.to_client,
     );
-}
-
-/// The numbers that go with the names; 0 for what the configuration in force has not.
-struct Numbers {
-    listener: usize,
-    pool: usize,
-    server: usize,
-}
-
-impl Numbers {
-    fn of(sight: &Sight, config: &Config) -> Self {
-        let mut listeners = config.listeners.iter();
-        let listener = listeners.position(|one| one.name == *sight.listener);
-        let mut pools = config.pools.iter();
-        let pool = pools.position(|one| one.name == *sight.pool);
-        let server = pool.zip(sight.server.as_ref()).and_then(|(pool, name)| {
-            let mut servers = config.pools[pool].servers.iter();
-            servers.position(|one| one.name == **name)
-        });
-        Self {
-            listener: listener.map_or(0, listener_iid),
-            pool: pool.map_or(0, |pool| pool_iid(config.listeners.len(), pool)),
-            server: server.map_or(0, |server| server + 1),
-        }
-    }
 }
 
 /// As HAProxy writes it: without brackets around an IPv6 address.

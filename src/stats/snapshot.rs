@@ -108,43 +108,19 @@ pub struct ConfigurationSnapshot {
     pub error: Option<String>,
 }
 
-/// HAProxy's number of a listener: its own proxies start at 2, and 1 is its global one.
-#[must_use]
-pub const fn listener_iid(index: usize) -> usize {
-    2 + index
-}
-
-/// HAProxy's number of a pool: after so many listeners.
-#[must_use]
-pub const fn pool_iid(listeners: usize, index: usize) -> usize {
-    listener_iid(listeners) + index
-}
-
 impl Snapshot {
-    /// See [`pool_iid`].
-    #[must_use]
-    pub fn pool_iid(&self, index: usize) -> usize {
-        pool_iid(self.listeners.len(), index)
-    }
-
-    /// The servers of all pools, or of the one of that name, each with HAProxy's number of its
-    /// pool, its pool, and its own number there, from 1; `None` when there is no such pool.
-    pub(super) fn servers<'a>(
-        &'a self,
-        only: Option<&str>,
-    ) -> Option<impl Iterator<Item = (usize, &'a PoolSnapshot, usize, &'a ServerStatus)>> {
-        let wanted = match only {
-            None => 0..self.pools.len(),
-            Some(name) => {
-                let index = self.pools.iter().position(|pool| pool.name == name)?;
-                index..index + 1
-            }
+    /// The servers of all pools, or of the one of that index, each with its pool.
+    pub(super) fn servers(
+        &self,
+        only: Option<usize>,
+    ) -> impl Iterator<Item = (&PoolSnapshot, &ServerStatus)> {
+        let pools = match only {
+            None => &self.pools[..],
+            Some(index) => std::slice::from_ref(&self.pools[index]),
         };
-        Some(wanted.flat_map(move |index| {
-            let pool = &self.pools[index];
-            let servers = (1..).zip(&pool.servers);
-            servers.map(move |(id, server)| (self.pool_iid(index), pool, id, server))
-        }))
+        pools
+            .iter()
+            .flat_map(|pool| pool.servers.iter().map(move |server| (pool, server)))
     }
 
     /// What is wrong now, one line each; empty when all is well. Servers that an operator took out
@@ -343,6 +319,9 @@ pub struct EndingCount {
 pub struct ListenerSnapshot {
     /// Its table key.
     pub name: String,
+    /// HAProxy's `iid`: see [`super::numbers`].
+    #[serde(default)]
+    pub number: usize,
     /// Configured addresses.
     pub addresses: Vec<String>,
     /// Index of its pool.
@@ -367,6 +346,9 @@ pub struct ListenerSnapshot {
 pub struct PoolSnapshot {
     /// Its table key.
     pub name: String,
+    /// HAProxy's `iid`: see [`super::numbers`].
+    #[serde(default)]
+    pub number: usize,
     /// Configured algorithm, in HAProxy's words, which are ours too.
     pub balance: String,
     /// Whether its servers are checked.
@@ -530,6 +512,9 @@ pub struct Percentiles {
 pub struct ServerStatus {
     /// Its table key.
     pub name: String,
+    /// HAProxy's `sid`: see [`super::numbers`].
+    #[serde(default)]
+    pub number: usize,
     /// The address as configured.
     pub configured: String,
     /// The host name, when the configuration has one.

@@ -41,7 +41,7 @@ impl Watched {
         let on_change: OnChange = Rc::new(move |_: &Pool, change: &StateChange| {
             told.borrow_mut().push(change.clone());
         });
-        let pool = Pool::new(config, 0, 0, std::time::Instant::now());
+        let pool = Pool::new(config, 0, 0, &[], 0, std::time::Instant::now());
         let mut monitors = Monitors::default();
         let starting = monitors.follow(&[Arc::clone(&pool)], &on_change);
         timeout(Duration::from_secs(5), starting)

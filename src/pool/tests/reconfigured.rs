@@ -14,7 +14,7 @@ fn shown(pool: &Pool, name: &str) -> ServerSnapshot {
 }
 
 fn reconfigure(pool: &Pool, settings: &config::Pool) {
-    pool.reconfigure(settings, 0, Instant::now());
+    pool.reconfigure(settings, 0, &[], Instant::now());
 }
 
 #[test]
@@ -202,4 +202,95 @@ fn turns_go_on_through_a_reload() {
         reconfigure(&pool, &settings);
     }
     assert_eq!(counts, [10, 10, 10]);
+}
+
+/// Names and numbers of the servers, in the order of the file.
+fn numbered(pool: &Pool) -> Vec<(String, usize)> {
+    let setup = pool.setup();
+    let servers = setup.servers.iter();
+    servers
+        .map(|server| (server.name.to_string(), server.number))
+        .collect()
+}
+
+/// The same with these names, each at an address of its own unless it is changed.
+fn named(names: &[&str]) -> config::Pool {
+    let mut settings = settings(Balance::Leastconn, 0);
+    settings.servers = names
+        .iter()
+        .map(|name| {
+            let letter = name.bytes().map(usize::from).next().unwrap();
+            let mut server = server_settings(letter);
+            (*name).clone_into(&mut server.name);
+            server
+        })
+        .collect();
+    settings
+}
+
+fn expect_numbers(pool: &Pool, expected: &[(&str, usize)]) {
+    let expected = expected
+        .iter()
+        .map(|(name, number)| ((*name).to_owned(), *number));
+    assert_eq!(numbered(pool), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_server_keeps_its_number_wherever_it_is_in_the_file() {
+    let pool = up(named(&["a", "b", "c"]));
+    expect_numbers(&pool, &[("a", 1), ("b", 2), ("c", 3)]);
+    reconfigure(&pool, &named(&["c", "x", "b"]));
+    // `a` serves until it is retired: its number is not free before the next reload.
+    expect_numbers(&pool, &[("c", 3), ("x", 4), ("b", 2)]);
+    pool.retire(Instant::now());
+    reconfigure(&pool, &named(&["y", "c", "x", "z", "b"]));
+    expect_numbers(&pool, &[("y", 1), ("c", 3), ("x", 4), ("z", 5), ("b", 2)]);
+}
+
+#[test]
+fn another_address_has_the_number_of_the_name() {
+    let mut settings = named(&["a", "b"]);
+    let pool = up(settings.clone());
+    for _ in 0..3 {
+        settings.servers[1].address.port += 1;
+        reconfigure(&pool, &settings);
+        pool.retire(Instant::now());
+        expect_numbers(&pool, &[("a", 1), ("b", 2)]);
+    }
+}
+
+#[test]
+fn a_number_is_not_free_while_a_connection_has_it() {
+    let pool = up(named(&["a"]));
+    let open = lease(&pool);
+    for names in [&["b"][..], &["b", "c"]] {
+        reconfigure(&pool, &named(names));
+        pool.retire(Instant::now());
+    }
+    expect_numbers(&pool, &[("b", 2), ("c", 3)]);
+    assert_eq!(open.seat.server().number, 1);
+    // Back again, elsewhere: the same name, the same number.
+    let mut again = named(&["b", "a", "c"]);
+    again.servers[1].address.port += 1;
+    reconfigure(&pool, &again);
+    expect_numbers(&pool, &[("b", 2), ("a", 1), ("c", 3)]);
+    assert!(!Arc::ptr_eq(&pool.setup().servers[1], open.seat.server()));
+    drop(open);
+    reconfigure(&pool, &named(&["b", "c"]));
+    pool.retire(Instant::now());
+    reconfigure(&pool, &named(&["b", "c", "d"]));
+    expect_numbers(&pool, &[("b", 2), ("c", 3), ("d", 1)]);
+}
+
+#[test]
+fn a_pool_that_comes_back_gives_no_number_that_its_old_self_has() {
+    let old = up(named(&["a", "b"]));
+    let now = Instant::now();
+    let namesakes = [old];
+    let pool = Pool::new(named(&["b", "c"]), 0, 0, &namesakes, 0, now);
+    expect_numbers(&pool, &[("b", 2), ("c", 3)]);
+    pool.reconfigure(&named(&["b", "c", "d"]), 0, &namesakes, now);
+    expect_numbers(&pool, &[("b", 2), ("c", 3), ("d", 4)]);
+    pool.reconfigure(&named(&["b", "c", "d", "e"]), 0, &[], now);
+    expect_numbers(&pool, &[("b", 2), ("c", 3), ("d", 4), ("e", 1)]);
 }

@@ -140,15 +140,7 @@ fn what_stays_keeps_its_history_wherever_it_is_in_the_file() {
                 servers.s = '127.0.0.1:3'";
     let (config, _) = config::parse(text, "test", std::path::Path::new(".")).unwrap();
     let config = Arc::new(config);
-    let old = &scene.pools[0];
-    old.reconfigure(&config.pools[1], 1, start);
-    let pools = vec![
-        Pool::new(config.pools[0].clone(), 0, 1, start),
-        Arc::clone(old),
-    ];
-    let new = Listener::new(&config.listeners[0], 1);
-    let listeners = vec![new, Arc::clone(&scene.listeners[0])];
-    registry.set_scene(Scene::new(config, listeners, pools));
+    registry.set_scene(scene.followed_by(config, 1, start));
 
     let look = || registry.snapshot(start + Duration::from_secs(2));
     let all = look();
