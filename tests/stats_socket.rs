@@ -251,7 +251,12 @@ fn show_servers_state_is_haproxys_but_for_the_clock() {
         return;
     };
     let warren = Balancer::warren(&servers);
-    for request in ["show servers state\n", "show servers state plain\n"] {
+    for request in [
+        "show servers state\n",
+        "show servers state plain\n",
+        "show servers state #3\n",
+        "show servers state 3\n",
+    ] {
         let ours = server_states(&warren.ask(request));
         assert_eq!(ours, server_states(&haproxy.ask_at_rest(request)));
     }
@@ -272,7 +277,7 @@ fn server_states(text: &str) -> Vec<Vec<String>> {
 }
 
 /// Answered alike to the letter, but for the version.
-const SAME: [&str; 29] = [
+const SAME: [&str; 34] = [
     "show backend\n",
     "show table\n",
     "show table nosuch\n",
@@ -298,7 +303,12 @@ const SAME: [&str; 29] = [
     "show\\ version\n",
     "help show version\n",
     "show servers state nosuch\n",
+    "show servers state #2\n",
+    "show servers state #9\n",
+    "show servers conn 9\n",
+    "show errors #9\n",
     "show stat nosuch 1 1\n",
+    "show stat #9 1 1\n",
     "show stat domain nosuch\n",
     "show version <<\nshow cli level\nquit\n\n",
     "show version;show cli level <<\r\nclear counters all\r\n\r\n",
@@ -393,7 +403,8 @@ fn the_latest_changes_are_events_and_what_warren_has_not_is_said() {
     }
 }
 
-const FILTERS: [&str; 11] = [
+const FILTERS: [&str; 12] = [
+    "show stat #3 -1 1\n",
     "show stat rabbit -1 1\n",
     "show stat 3 7 0\n",
     "show stat -1 4 2\n",

@@ -117,7 +117,7 @@ impl Client {
     async fn obey(&mut self, words: &Words) -> io::Result<Option<String>> {
         let registry = Arc::clone(&self.hands.registry);
         let snapshot = || registry.snapshot(Instant::now());
-        match answer(words, self.level, &registry.config(), snapshot) {
+        match answer(words, self.level, &registry.config(), &snapshot) {
             Reply::Text(text) => return Ok(Some(text)),
             Reply::Change(change, text) => {
                 self.hands.perform(&change, Instant::now());

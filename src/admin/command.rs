@@ -73,14 +73,12 @@ impl Reply {
     }
 }
 
+/// Takes a snapshot, for commands that need one.
+type Look<'a> = &'a dyn Fn() -> Snapshot;
+
 /// Answers one command of a client of this level. Words after the known ones are ignored, as
-/// HAProxy does. `snapshot` is called only by commands that need it.
-pub fn answer(
-    words: &[String],
-    level: Level,
-    config: &Config,
-    snapshot: impl FnOnce() -> Snapshot,
-) -> Reply {
+/// HAProxy does.
+pub fn answer(words: &[String], level: Level, config: &Config, snapshot: Look<'_>) -> Reply {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let Some(needed) = usage::level(&words) else {
         return unsupported(&words).unwrap_or_else(|| Reply::Text(usage::unknown(&words)));
@@ -94,9 +92,7 @@ pub fn answer(
             "get" | "set" | "enable" | "disable" | "shutdown" | "clear",
             ..,
         ] => either(alter(&words, level, config, snapshot)),
-        ["drain" | "ready" | "maint" | "rebalance", ..] => {
-            maintenance::answer(&words, config, &snapshot())
-        }
+        ["drain" | "ready" | "maint" | "rebalance", ..] => maintenance::answer(&words, &snapshot()),
         ["warren", "events", rest @ ..] => events_after(rest),
         ["warren", "sessions", rest @ ..] => match Filter::of(rest, config) {
             Ok(filter) => Reply::Listing(filter),
@@ -107,8 +103,8 @@ pub fn answer(
             Err(error) => Reply::line(&error.to_string()),
         },
         ["help", topic @ ..] => Reply::Text(usage::help(topic)),
-        ["add", _, rest @ ..] => either(dynamic::add(rest, config)),
-        ["del", _, rest @ ..] => either(dynamic::delete(rest, config)),
+        ["add", _, rest @ ..] => either(dynamic::add(rest, config, snapshot)),
+        ["del", _, rest @ ..] => either(dynamic::delete(rest, config, snapshot)),
         ["reload", ..] => Reply::Reload(Wish::Apply),
         ["diff", ..] => Reply::Reload(Wish::Show),
         ["operator", ..] => Reply::Lower(Level::Operator),
@@ -164,12 +160,7 @@ fn unsupported(words: &[&str]) -> Option<Reply> {
 }
 
 /// Commands that read.
-fn show(
-    words: &[&str],
-    level: Level,
-    config: &Config,
-    snapshot: impl FnOnce() -> Snapshot,
-) -> Reply {
+fn show(words: &[&str], level: Level, config: &Config, snapshot: Look<'_>) -> Reply {
     match words {
         ["activity", ..] => Reply::Text(activity::render(&snapshot())),
         ["info", rest @ ..] => Reply::Text(info::render(&snapshot(), Style::of(rest))),
@@ -179,8 +170,10 @@ fn show(
             show_stat(rest, legends, &snapshot())
         }
         ["servers", what, rest @ ..] => {
-            let pool = |name: &&str| config.pools.iter().position(|pool| pool.name == **name);
-            match rest.first().map(pool) {
+            let only = rest
+                .first()
+                .map(|word| change::pool(word, config, snapshot));
+            match only {
                 Some(None) => Reply::line("Can't find backend."),
                 only => Reply::Text(match *what {
                     "conn" => servers_conn::render(&snapshot(), only.flatten()),
@@ -253,17 +246,17 @@ fn alter(
     words: &[&str],
     level: Level,
     config: &Config,
-    snapshot: impl FnOnce() -> Snapshot,
+    snapshot: Look<'_>,
 ) -> Result<Reply, Reply> {
     match words {
         ["get", _, rest @ ..] => {
-            let place = change::place(rest.first(), config)?;
+            let place = change::place(rest.first(), config, snapshot)?;
             let server = &snapshot().pools[place.pool].servers[place.server];
             let (now, filed) = (server.weight, server.configured_weight);
             Ok(Reply::line(&format!("{now} (initial {filed})")))
         }
         ["set", "weight", rest @ ..] => {
-            let place = change::place(rest.first(), config)?;
+            let place = change::place(rest.first(), config, snapshot)?;
             change::set_weight(place, rest.get(1), config)
         }
         ["set", "server", rest @ ..] => change::set_server(rest, config, snapshot),
@@ -274,7 +267,7 @@ fn alter(
             change::open_listener(rest, *verb == "enable", config, snapshot)
         }
         [verb @ ("enable" | "disable"), what, rest @ ..] => {
-            let place = change::place(rest.first(), config)?;
+            let place = change::place(rest.first(), config, snapshot)?;
             change::enable(what, *verb == "enable", place, config)
         }
         ["shutdown", "session", rest @ ..] => {
@@ -283,7 +276,7 @@ fn alter(
             id.map(Reply::EndSession).ok_or_else(expected)
         }
         ["shutdown", _, _, rest @ ..] => {
-            let place = change::place(rest.first(), config)?;
+            let place = change::place(rest.first(), config, snapshot)?;
             Ok(Reply::Change(Change::EndServer(place), String::new()))
         }
         [_, _, "all", ..] if level < Level::Admin => Err(Reply::line("Permission denied")),
@@ -372,10 +365,16 @@ fn show_stat(mut words: &[&str], legends: bool, snapshot: &Snapshot) -> Reply {
     Reply::Text(csv::render(snapshot, &filter, Style::of(words)))
 }
 
-fn iid_of(name: &str, snapshot: &Snapshot) -> Option<i64> {
-    let listener = snapshot.listeners.iter().find(|one| one.name == name);
-    let pool = || snapshot.pools.iter().find(|one| one.name == name);
-    let number = listener.map(|one| one.number);
-    let number = number.or_else(|| pool().map(|one| one.number))?;
+/// The number of a listener or pool, of either by its name or, behind a `#`, by the number.
+fn iid_of(word: &str, snapshot: &Snapshot) -> Option<i64> {
+    let listeners = snapshot.listeners.iter();
+    let listeners = listeners.map(|one| (one.name.as_str(), one.number));
+    let pools = snapshot.pools.iter();
+    let pools = pools.map(|one| (one.name.as_str(), one.number));
+    let mut all = listeners.chain(pools);
+    let (_, number) = all.find(|(name, number)| change::means(word, name, *number))?;
     i64::try_from(number).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -325,7 +325,7 @@ fn a_socket_for_users_shows_no_addresses_and_changes_nothing() {
     config.admin.socket_level = config::Level::User;
     let ask = |line: &str, level| {
         let words = &framing::commands(line.as_bytes())[0];
-        command::answer(words, level, &config, crate::stats::example::snapshot)
+        command::answer(words, level, &config, &crate::stats::example::snapshot)
     };
     let command::Reply::Text(rows) = ask("show stat typed", config::Level::User) else {
         panic!("a text");

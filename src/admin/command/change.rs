@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::Reply;
+use super::{Look, Reply};
 use crate::config::{CheckKind, Config};
 use crate::pool::server::Admin;
 use crate::stats::history::Clear;
@@ -114,24 +114,67 @@ fn refuse<T>(line: &str) -> Result<T, Refusal> {
     Err(Reply::line(line))
 }
 
-/// `POOL/SERVER`
-pub(super) fn place(word: Option<&&str>, config: &Config) -> Result<Place, Refusal> {
-    let Some((pool_name, server_name)) = word.and_then(|word| word.split_once('/')) else {
-        return refuse("Require 'backend/server'.");
-    };
-    let Some(pool) = config.pools.iter().position(|pool| pool.name == pool_name) else {
+/// `POOL/SERVER`, each by its name or, behind a `#`, by its number.
+pub(super) fn place(
+    word: Option<&&str>,
+    config: &Config,
+    snapshot: Look<'_>,
+) -> Result<Place, Refusal> {
+    let (pool_word, server_word) = pool_and_server(word)?;
+    let Some(pool) = pool(pool_word, config, snapshot) else {
         return refuse("No such backend.");
     };
-    let mut servers = config.pools[pool].servers.iter();
-    let Some(server) = servers.position(|server| server.name == server_name) else {
+    let named = &config.pools[pool];
+    let numbers = || numbers(&snapshot().pools[pool].servers, |one| one.number);
+    let names = named.servers.iter().map(|server| server.name.as_str());
+    let Some(server) = position(server_word, names, numbers) else {
         return refuse("No such server.");
     };
     Ok(Place {
         pool,
         server,
-        pool_name: pool_name.to_owned(),
-        server_name: server_name.to_owned(),
+        pool_name: named.name.clone(),
+        server_name: named.servers[server].name.clone(),
     })
+}
+
+/// The two words of `POOL/SERVER`.
+pub(super) fn pool_and_server<'a>(word: Option<&&'a str>) -> Result<(&'a str, &'a str), Refusal> {
+    let words = word.and_then(|word| word.split_once('/'));
+    let words = words.filter(|(_, server)| !server.is_empty());
+    let expected = || Reply::line("Require 'backend/server'.");
+    words.ok_or_else(expected)
+}
+
+/// The index of a pool, by its name or, behind a `#`, by its number.
+pub(super) fn pool(word: &str, config: &Config, snapshot: Look<'_>) -> Option<usize> {
+    let names = config.pools.iter().map(|pool| pool.name.as_str());
+    position(word, names, || numbers(&snapshot().pools, |one| one.number))
+}
+
+fn numbers<T>(list: &[T], number: impl Fn(&T) -> usize) -> Vec<usize> {
+    list.iter().map(number).collect()
+}
+
+/// Which of these a word means. It takes a snapshot to know the numbers, so that they are asked for
+/// only where the word is one.
+fn position<'a>(
+    word: &str,
+    mut names: impl Iterator<Item = &'a str>,
+    numbers: impl FnOnce() -> Vec<usize>,
+) -> Option<usize> {
+    if word.starts_with('#') {
+        return numbers().iter().position(|number| means(word, "", *number));
+    }
+    names.position(|name| name == word)
+}
+
+/// Whether a word means what has this name and this number: no name begins with a `#`.
+pub(super) fn means(word: &str, name: &str, number: usize) -> bool {
+    let Some(digits) = word.strip_prefix('#') else {
+        return word == name;
+    };
+    leading_number(digits).is_some_and(|(wanted, _)| usize::try_from(wanted) == Ok(number))
 }
 
 /// A change that is answered by nothing.
@@ -143,9 +186,9 @@ fn done(change: Change) -> Result<Reply, Refusal> {
 pub(super) fn set_server(
     words: &[&str],
     config: &Config,
-    snapshot: impl FnOnce() -> Snapshot,
+    snapshot: Look<'_>,
 ) -> Result<Reply, Refusal> {
-    let place = place(words.first(), config)?;
+    let place = place(words.first(), config, snapshot)?;
     match words.get(1..).unwrap_or_default() {
         ["state", "ready", ..] => done(Change::Admin(place, Admin::Ready)),
         ["state", "drain", ..] => done(Change::Admin(place, Admin::Drain)),
@@ -295,9 +338,9 @@ pub(super) fn open_listener(
     words: &[&str],
     open: bool,
     config: &Config,
-    snapshot: impl FnOnce() -> Snapshot,
+    snapshot: Look<'_>,
 ) -> Result<Reply, Refusal> {
-    let listener = listener(words.first(), config)?;
+    let listener = listener(words.first(), config, snapshot)?;
     match (snapshot().listeners[listener].paused, open) {
         (false, true) => refuse("All sockets are already enabled."),
         (true, false) => refuse("All sockets are already disabled."),
@@ -312,11 +355,11 @@ pub(super) fn open_listener(
 pub(super) fn set_maxconn(
     words: &[&str],
     config: &Config,
-    snapshot: impl FnOnce() -> Snapshot,
+    snapshot: Look<'_>,
 ) -> Result<Reply, Refusal> {
     match words {
         ["server", rest @ ..] => {
-            let place = place(rest.first(), config)?;
+            let place = place(rest.first(), config, snapshot)?;
             let Some(word) = rest.get(1) else {
                 return refuse("Require <maxconn>.");
             };
@@ -330,7 +373,7 @@ pub(super) fn set_maxconn(
             }
         }
         ["frontend", rest @ ..] => {
-            let listener = listener(rest.first(), config)?;
+            let listener = listener(rest.first(), config, snapshot)?;
             let Some((number, _)) = rest.get(1).and_then(|word| leading_number(word)) else {
                 return refuse("Integer value expected.");
             };
@@ -378,11 +421,12 @@ fn limit(number: i64) -> Result<u32, Refusal> {
     u32::try_from(number).or_else(|_| refuse("Value out of range."))
 }
 
-/// The listener of that name.
-fn listener(word: Option<&&str>, config: &Config) -> Result<usize, Refusal> {
-    let Some(name) = word else {
+/// The index of a listener, by its name or, behind a `#`, by its number.
+fn listener(word: Option<&&str>, config: &Config, snapshot: Look<'_>) -> Result<usize, Refusal> {
+    let Some(word) = word else {
         return refuse("A frontend name is expected.");
     };
-    let position = config.listeners.iter().position(|one| one.name == **name);
-    position.ok_or_else(|| Reply::line("No such frontend."))
+    let names = config.listeners.iter().map(|one| one.name.as_str());
+    let numbers = || numbers(&snapshot().listeners, |one| one.number);
+    position(word, names, numbers).ok_or_else(|| Reply::line("No such frontend."))
 }

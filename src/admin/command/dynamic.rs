@@ -1,7 +1,7 @@
 //! *pure* `add server` and `del server`: from their words to what is wanted, or to the words of
 //! HAProxy that refuse it.
 
-use super::Reply;
+use super::{Look, Reply, change};
 use crate::admin::wish::Wish;
 use crate::config::{Balance, Config, Pool, SendProxy, Server, units};
 
@@ -10,8 +10,8 @@ const WEIGHT: u16 = 100;
 
 /// `add server POOL/SERVER HOST:PORT [weight N] [maxconn N] [backup] [send-proxy|send-proxy-v2]
 /// [check] [disabled]`. The pool's check is the server's, so that `check` says nothing new.
-pub(super) fn add(words: &[&str], config: &Config) -> Result<Reply, Reply> {
-    let (pool, name) = names(words.first(), config)?;
+pub(super) fn add(words: &[&str], config: &Config, snapshot: Look<'_>) -> Result<Reply, Reply> {
+    let (pool, name) = names(words.first(), config, snapshot)?;
     if pool.balance == Balance::Source {
         return refuse("Backend must use a dynamic load balancing to support dynamic servers.");
     }
@@ -95,18 +95,27 @@ fn set(server: &mut Server, mut options: &[&str]) -> Result<(), Reply> {
 }
 
 /// `del server POOL/SERVER`
-pub(super) fn delete(words: &[&str], config: &Config) -> Result<Reply, Reply> {
-    let (pool, name) = names(words.first(), config)?;
-    let server = name.to_owned();
+pub(super) fn delete(words: &[&str], config: &Config, snapshot: Look<'_>) -> Result<Reply, Reply> {
+    let (pool, name) = names(words.first(), config, snapshot)?;
+    // Whether it is there is found out when its turn has come.
+    let server = match change::place(words.first(), config, snapshot) {
+        Ok(place) => place.server_name,
+        Err(_) => name.to_owned(),
+    };
     Ok(Reply::Reload(Wish::Delete(pool.name.clone(), server)))
 }
 
-fn names<'a>(word: Option<&&'a str>, config: &'a Config) -> Result<(&'a Pool, &'a str), Reply> {
-    let Some((pool, server)) = word.and_then(|word| word.split_once('/')) else {
+fn names<'a>(
+    word: Option<&&'a str>,
+    config: &'a Config,
+    snapshot: Look<'_>,
+) -> Result<(&'a Pool, &'a str), Reply> {
+    let words = change::pool_and_server(word).ok();
+    let Some((pool, server)) = words.filter(|(pool, _)| !pool.is_empty()) else {
         return refuse("Require 'backend/server'.");
     };
-    match config.pools.iter().find(|known| known.name == pool) {
-        Some(pool) => Ok((pool, server)),
+    match change::pool(pool, config, snapshot) {
+        Some(pool) => Ok((&config.pools[pool], server)),
         None => refuse("No such backend."),
     }
 }

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::change::{self, Change, Place};
-use super::{Config, Reply};
+use super::Reply;
+use super::change::{Change, Place};
 use crate::config::units;
 use crate::maintenance::share;
 use crate::pool::server::Admin;
@@ -31,11 +31,11 @@ const FASTEST: u32 = 1000;
 
 /// Answers one of the commands. What is wrong is said in one line; all went well when there is
 /// none.
-pub(super) fn answer(words: &[&str], config: &Config, snapshot: &Snapshot) -> Reply {
+pub(super) fn answer(words: &[&str], snapshot: &Snapshot) -> Reply {
     let change = match words {
-        ["drain", _, rest @ ..] => drain(rest, config, snapshot),
-        ["ready", _, name] => set(name, Admin::Ready, config, snapshot),
-        ["maint", _, name] => set(name, Admin::Maint, config, snapshot),
+        ["drain", _, rest @ ..] => drain(rest, snapshot),
+        ["ready", _, name] => set(name, Admin::Ready, snapshot),
+        ["maint", _, name] => set(name, Admin::Maint, snapshot),
         ["rebalance", "stop", name] => pool(name, snapshot).map(Change::EndRebalance),
         ["rebalance", "pool", rest @ ..] => rebalance(rest, snapshot),
         _ => Err("a name is expected, and nothing behind it".to_owned()),
@@ -47,11 +47,11 @@ pub(super) fn answer(words: &[&str], config: &Config, snapshot: &Snapshot) -> Re
 }
 
 /// `drain server [POOL/]SERVER [over TIME] [force]`
-fn drain(words: &[&str], config: &Config, snapshot: &Snapshot) -> Result<Change, String> {
+fn drain(words: &[&str], snapshot: &Snapshot) -> Result<Change, String> {
     let [name, options @ ..] = words else {
         return Err("which server? drain server [POOL/]SERVER [over TIME] [force]".to_owned());
     };
-    let place = server(name, config, snapshot)?;
+    let place = server(name, snapshot)?;
     let (mut over, mut force, mut options) = (defaults::OVER, false, options);
     loop {
         options = match options {
@@ -76,8 +76,8 @@ fn drain(words: &[&str], config: &Config, snapshot: &Snapshot) -> Result<Change,
     Ok(Change::Drain(place, over))
 }
 
-fn set(name: &str, admin: Admin, config: &Config, snapshot: &Snapshot) -> Result<Change, String> {
-    Ok(Change::Admin(server(name, config, snapshot)?, admin))
+fn set(name: &str, admin: Admin, snapshot: &Snapshot) -> Result<Change, String> {
+    Ok(Change::Admin(server(name, snapshot)?, admin))
 }
 
 /// `rebalance pool POOL [rate N] [within TIME]`
@@ -123,11 +123,15 @@ fn pool(name: &str, snapshot: &Snapshot) -> Result<String, String> {
         .map(|at| snapshot.pools[at].name.clone())
 }
 
-fn server(name: &str, config: &Config, snapshot: &Snapshot) -> Result<Place, String> {
+fn server(name: &str, snapshot: &Snapshot) -> Result<Place, String> {
     let (pool, server) = snapshot.find_server(name)?;
-    let pool = &snapshot.pools[pool];
-    let name = format!("{}/{}", pool.name, pool.servers[server].name);
-    change::place(Some(&name.as_str()), config).map_err(|_| format!("there is no server {name}"))
+    let named = &snapshot.pools[pool];
+    Ok(Place {
+        pool,
+        server,
+        pool_name: named.name.clone(),
+        server_name: named.servers[server].name.clone(),
+    })
 }
 
 /// A time with its unit; 0 needs none.

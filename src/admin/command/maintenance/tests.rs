@@ -1,33 +1,9 @@
 //! The commands as words, and what they are answered with.
 
 use super::*;
-use crate::config;
 use crate::stats::example;
 
-const FILE: &str = "
-[listen.amqp]
-bind = \"127.0.0.1:5672\"
-pool = \"rabbit\"
-[listen.plain]
-bind = \"127.0.0.1:5673\"
-pool = \"plain\"
-[pool.rabbit.servers]
-rabbit-1 = \"192.0.2.21:5672\"
-rabbit-2 = \"192.0.2.22:5672\"
-both = \"192.0.2.23:5672\"
-[pool.plain]
-balance = \"source\"
-[pool.plain.servers]
-n1 = \"192.0.2.21:5672\"
-both = \"192.0.2.23:5672\"
-";
-
-fn config() -> Config {
-    let parsed = config::parse(FILE, "test.toml", std::path::Path::new("."));
-    parsed.unwrap().0
-}
-
-/// Of the pools above, all servers up.
+/// Two pools, all servers up.
 fn snapshot() -> Snapshot {
     let mut snapshot = example::snapshot();
     let server = snapshot.pools[0].servers[0].clone();
@@ -46,7 +22,7 @@ fn snapshot() -> Snapshot {
 
 fn said(line: &str, snapshot: &Snapshot) -> Result<String, String> {
     let words: Vec<&str> = line.split(' ').collect();
-    let reply = answer(&words, &config(), snapshot);
+    let reply = answer(&words, snapshot);
     if let Reply::Change(change, text) = reply {
         assert_eq!(text, "");
         return Ok(change.to_string());
