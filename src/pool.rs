@@ -398,10 +398,24 @@ impl Pool {
         self.with(|inside| inside.table.set_limit(server, limit, now));
     }
 
-    /// Has the open connections of the server ended, once their workers look.
-    pub fn end_connections(&self, server: usize) {
-        let setup = self.setup();
-        setup.servers[server].ended.fetch_add(1, Ordering::Relaxed);
+    /// Has the open connections of the servers of this name ended, once their workers look: also
+    /// of those that are not in the file any more.
+    pub fn end_connections(&self, name: &str) {
+        self.with(|inside| {
+            for server in inside.servers.iter().filter(|one| *one.name == *name) {
+                server.ended.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// Servers that have open connections, and how many: those from this place on.
+    #[must_use]
+    pub fn connected(&self, from: usize) -> Vec<(Arc<Server>, u32)> {
+        self.with(|inside| {
+            let servers = inside.servers.iter().enumerate().skip(from);
+            let servers = servers.map(|(place, one)| (Arc::clone(one), inside.table.open(place)));
+            servers.filter(|(_, open)| *open > 0).collect()
+        })
     }
 
     /// Stops the checks of the server, whose health stays as it is, or has it checked again.

@@ -94,7 +94,7 @@ pub fn answer(words: &[String], level: Level, config: &Config, snapshot: Look<'_
         ] => either(alter(&words, level, config, snapshot)),
         ["drain" | "ready" | "maint" | "rebalance", ..] => maintenance::answer(&words, &snapshot()),
         ["warren", "events", rest @ ..] => events_after(rest),
-        ["warren", "sessions", rest @ ..] => match Filter::of(rest, config) {
+        ["warren", "sessions", rest @ ..] => match Filter::of(rest, snapshot) {
             Ok(filter) => Reply::Listing(filter),
             Err(words) => Reply::line(&words),
         },
@@ -275,10 +275,7 @@ fn alter(
             let expected = || Reply::line("Session pointer expected (use 'show sess').");
             id.map(Reply::EndSession).ok_or_else(expected)
         }
-        ["shutdown", _, _, rest @ ..] => {
-            let place = change::place(rest.first(), config, snapshot)?;
-            Ok(Reply::Change(Change::EndServer(place), String::new()))
-        }
+        ["shutdown", _, _, rest @ ..] => change::end_server(rest.first(), config, snapshot),
         [_, _, "all", ..] if level < Level::Admin => Err(Reply::line("Permission denied")),
         [_, _, "all", ..] => Ok(Reply::Change(Change::Clear(Clear::All), String::new())),
         _ => Ok(Reply::Change(Change::Clear(Clear::Maxima), String::new())),

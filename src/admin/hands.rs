@@ -121,8 +121,11 @@ impl Hands {
                 self.pool(place).set_checked(place.server, *checked);
                 self.check_soon(place);
             }
-            Change::EndServer(place) => {
-                self.pool(place).end_connections(place.server);
+            Change::EndServer(pool, server) => {
+                let scene = self.registry.scene();
+                let pools = scene.pools.iter().cloned().chain(scene.gone_pools());
+                let named = pools.filter(|one| *one.name == **pool);
+                named.for_each(|one| one.end_connections(server));
                 self.signal.send_modify(|signal| signal.revocations += 1);
             }
             Change::ListenerLimit(listener, _, limit) => {

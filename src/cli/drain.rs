@@ -74,7 +74,10 @@ fn judge(snapshot: &Snapshot, name: &str) -> Progress {
     let Some(drain) = snapshot.drains.iter().find(is_it) else {
         let words = match snapshot.find_server(name) {
             Ok(_) => format!("{name} is ready again: somebody has ended the drain."),
-            Err(_) => format!("{name} is gone: a reload has removed it."),
+            Err(_) => {
+                let removal = snapshot.removal(name);
+                removal.unwrap_or_else(|| format!("{name} is gone: a reload has removed it")) + "."
+            }
         };
         return Progress::Over(words, exit::FAILED);
     };

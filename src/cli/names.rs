@@ -30,13 +30,35 @@ pub(super) fn server<'a>(
         several => {
             let several = several.iter().map(at);
             let names: Vec<String> = several.map(|(pool, one)| full_name(pool, one)).collect();
-            Err(format!(
-                "`{name}` is the name of {} servers: say {}",
-                names.len(),
-                names.join(" or ")
-            ))
+            Err(ambiguous(name, &names))
         }
     }
+}
+
+/// The `POOL/SERVER` of a name, also that of a server that a reload has removed and that has
+/// connections.
+///
+/// # Errors
+///
+/// In words, why there is none.
+pub(super) fn with_removed(snapshot: &Snapshot, name: &str) -> Result<String, String> {
+    let removed = match snapshot.servers_named(name).is_empty() {
+        true => snapshot.removed_named(name),
+        false => Vec::new(),
+    };
+    match removed.as_slice() {
+        [] => server(snapshot, name).map(|(pool, server)| full_name(pool, server)),
+        [one] => Ok(one.clone()),
+        several => Err(ambiguous(name, several)),
+    }
+}
+
+fn ambiguous(name: &str, several: &[String]) -> String {
+    format!(
+        "`{name}` is the name of {} servers: say {}",
+        several.len(),
+        several.join(" or ")
+    )
 }
 
 /// `POOL/SERVER`
@@ -89,6 +111,33 @@ mod tests {
         for (name, words) in cases {
             let error = name_of(name).unwrap_err();
             assert!(error.starts_with(words), "{error}");
+        }
+    }
+    #[test]
+    fn a_server_that_a_reload_has_removed_is_found_while_nobody_else_has_its_name() {
+        let mut snapshot = snapshot();
+        let removed = |pool, server| crate::stats::example::removed(pool, server, 1);
+        snapshot.removed = vec![
+            removed("rabbit", "old"),
+            removed("rabbit", "old"),
+            removed("rabbit", "both"),
+            removed("gone", "both"),
+            removed("gone", "spare"),
+        ];
+        for (name, expected) in [
+            ("old", Ok("rabbit/old")),
+            ("rabbit/old", Ok("rabbit/old")),
+            ("gone/both", Ok("gone/both")),
+            ("spare", Ok("rabbit/spare")),
+            ("gone/spare", Ok("gone/spare")),
+            (
+                "both",
+                Err("`both` is the name of 2 servers: say gone/both or rabbit/both"),
+            ),
+            ("xyz/old", Err("there is no server `xyz/old`")),
+        ] {
+            let found = with_removed(&snapshot, name);
+            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{name}");
         }
     }
 }

@@ -14,7 +14,8 @@ use crate::stats::sessions::listing::{MOST, Session, Sessions, USUAL};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Those that match all filters are shown, the oldest first. IN is what the client sent, OUT what it
-got. `shutdown session ID` over the stats socket ends one.
+got. `shutdown session ID` over the stats socket ends one. Pools and servers that a reload has
+removed are found for as long as they have connections.
 
 Exit code: 0 they were printed, 1 the daemon cannot be reached or refuses, 64 there is no such
 server.")]
@@ -79,13 +80,10 @@ pub fn main(options: &Options) -> u8 {
 /// `POOL/SERVER`, or the exit code after saying why there is none.
 fn full_name(options: &Options, name: &str) -> Result<String, u8> {
     let snapshot = ask::fetch(&options.socket).map_err(complain)?;
-    match names::server(&snapshot, name) {
-        Ok((pool, server)) => Ok(names::full_name(pool, server)),
-        Err(words) => {
-            complain(words);
-            Err(exit::USAGE)
-        }
-    }
+    names::with_removed(&snapshot, name).map_err(|words| {
+        complain(words);
+        exit::USAGE
+    })
 }
 
 /// The question over the socket. Its words are separated by blanks, which no name has.

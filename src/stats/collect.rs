@@ -12,8 +12,8 @@ use super::history::{Baseline, Clear, Flow, History, PoolHistory, PoolSample, Sa
 use super::snapshot::{
     AverageTimes, CONNECT_BOUNDS_US, CheckStatus, ConfigurationSnapshot, EndingCount,
     HeardSnapshot, Identity, LENGTH_BOUNDS_MS, Latency, Level, ListenerSnapshot,
-    OtherMasterSnapshot, Percentiles, Pipes, PoolSnapshot, ServerStatus, Snapshot, ThreadSnapshot,
-    VirtualRouterSnapshot, Within,
+    OtherMasterSnapshot, Percentiles, Pipes, PoolSnapshot, RemovedSnapshot, ServerStatus, Snapshot,
+    ThreadSnapshot, VirtualRouterSnapshot, Within,
 };
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
 use super::{Averages, Latencies, Listener, Registry, Scene, WorkerCounters};
@@ -157,6 +157,7 @@ impl Registry {
                 .map(|index| self.listener(&scene, index, &history))
                 .collect(),
             pools,
+            removed: removed(&scene),
             drains,
             rebalances,
             virtual_routers: self.virtual_routers(now),
@@ -392,6 +393,27 @@ fn pool_snapshot(pool: &Pool, limit: u32, past: &Past<'_>, now: Instant) -> Pool
         latency: latency(pool),
         servers,
     }
+}
+
+/// Servers that are not in the configuration any more and have connections.
+fn removed(scene: &Scene) -> Vec<RemovedSnapshot> {
+    let mut removed = Vec::new();
+    let mut add = |pool: &Pool, from: usize| {
+        let servers = pool.connected(from).into_iter();
+        removed.extend(servers.map(|(server, open)| RemovedSnapshot {
+            pool: pool.name.to_string(),
+            pool_number: pool.number,
+            server: server.name.to_string(),
+            number: server.number,
+            address: server.address.to_string(),
+            open,
+        }));
+    };
+    for pool in &scene.pools {
+        add(pool, pool.setup().servers.len());
+    }
+    scene.gone_pools().for_each(|pool| add(&pool, 0));
+    removed
 }
 
 fn latency(pool: &Pool) -> Latency {

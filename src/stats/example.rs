@@ -64,6 +64,7 @@ pub(crate) fn snapshot() -> Snapshot {
             listener("plain", 3, &["127.0.0.1:5673"], 1, 0),
         ],
         pools: vec![rabbit(), plain()],
+        removed: Vec::new(),
         drains: vec![drain()],
         rebalances: vec![rebalance()],
         virtual_routers: vec![virtual_router()],
@@ -78,6 +79,18 @@ pub(crate) fn snapshot() -> Snapshot {
             count,
         })
         .to_vec(),
+    }
+}
+
+/// A server that a reload has removed, number 9 of its pool, which is number 8.
+pub(crate) fn removed(pool: &str, server: &str, open: u32) -> RemovedSnapshot {
+    RemovedSnapshot {
+        pool: pool.to_owned(),
+        pool_number: 8,
+        server: server.to_owned(),
+        number: 9,
+        address: "192.0.2.29:5672".to_owned(),
+        open,
     }
 }
 

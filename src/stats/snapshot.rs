@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 mod maintenance;
+mod removed;
 
 pub use maintenance::{DrainSnapshot, DrainStage, RebalanceSnapshot, RebalanceStage};
+pub use removed::RemovedSnapshot;
 
 use super::history::Rate;
 use super::totals::{ListenerTotals, PoolTotals, ServerTotals};
@@ -74,6 +76,9 @@ pub struct Snapshot {
     pub listeners: Vec<ListenerSnapshot>,
     /// In the order of the configuration.
     pub pools: Vec<PoolSnapshot>,
+    /// Servers that a reload has removed and that have connections.
+    #[serde(default)]
+    pub removed: Vec<RemovedSnapshot>,
     /// Servers that are being emptied, or were, until they are ready again.
     pub drains: Vec<DrainSnapshot>,
     /// The latest rebalance of each pool that had one.

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fake::{Fake, Mood};
 use crate::ports::free_port;
+use crate::wait::until;
 use crate::warren::{Client, SOON, Setup, Warren, unchecked};
 
 /// `warren reload` or `warren diff`.
@@ -131,6 +132,79 @@ async fn servers_come_and_go_and_their_connections_stay() {
     old.echo().await.unwrap();
     drop(old);
     warren.shows("one", "scur", "0").await;
+}
+
+/// `warren` with these words about this daemon.
+fn run(warren: &Warren, words: &str) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_warren"));
+    program.args(words.split(' '));
+    program.arg("--socket").arg(&warren.setup.socket);
+    program.output().unwrap()
+}
+
+/// How many connections `warren sessions` finds.
+fn matching(warren: &Warren, filter: &str) -> u64 {
+    let output = run(warren, &format!("sessions --json {filter}"));
+    let listed: Option<serde_json::Value> = serde_json::from_slice(&output.stdout).ok();
+    let listed = listed.unwrap_or_else(|| panic!("{output:?}"));
+    listed["matching"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn connections_of_what_was_removed_are_found_and_ended() {
+    let [one, two] = [Fake::new(Mood::Good).await, Fake::new(Mood::Good).await];
+    let port = free_port();
+    let both = format!(
+        "{}[listen.second]\nbind = \"127.0.0.1:{port}\"\npool = \"q\"\n[pool.q.servers]\n\
+         lone = \"{}\"",
+        checked(&[("one", &one)]),
+        two.address
+    );
+    let mut warren = Setup::new("", &both).start().await;
+    let mut old = warren.client().await;
+    old.echo().await.unwrap();
+    let mut other = client_at(port).await;
+    other.echo().await.unwrap();
+    reload(&warren, "", &checked(&[("two", &two)]));
+    // Numbers stay, and what was removed has its own for as long as it has connections.
+    assert_eq!(warren.stat("two", "iid").as_deref(), Some("4"));
+    assert_eq!(warren.stat("two", "sid").as_deref(), Some("2"));
+    let all = warren.ask("show sess all").unwrap();
+    for known in [
+        "frontend=entrance (id=2 mode=tcp)\n  backend=p (id=4 mode=tcp)\n  server=one (id=1)\n",
+        "frontend=second (id=3 mode=tcp)\n  backend=q (id=5 mode=tcp)\n  server=lone (id=1)\n",
+    ] {
+        assert!(all.contains(known), "{all}");
+    }
+    for filter in ["--server p/one", "--server lone", "--pool q"] {
+        assert_eq!(matching(&warren, filter), 1, "{filter}");
+    }
+    let drain = run(&warren, "drain one");
+    let said = String::from_utf8_lossy(&drain.stderr);
+    assert_eq!(drain.status.code(), Some(64), "{said}");
+    let hint = "`shutdown sessions server p/one` over the stats socket ends its connection";
+    assert!(said.contains(hint), "{said}");
+
+    let told = warren.ask("shutdown sessions server p/one").unwrap();
+    assert_eq!(told, "\n");
+    old.is_reset().await;
+    other.echo().await.unwrap();
+    let told = warren.ask("shutdown sessions server #5/#1").unwrap();
+    assert_eq!(told, "\n");
+    other.is_reset().await;
+    warren
+        .logs("command=\"shutdown sessions server q/lone\"")
+        .await;
+    until("they are forgotten", SOON, async || {
+        let again = "shutdown sessions server p/one;shutdown sessions server q/lone";
+        let answer = warren.ask(again).unwrap();
+        (answer == "No such server.\n\nNo such backend.\n\n").then_some(())
+    })
+    .await;
+    // Their numbers are free.
+    reload(&warren, "", &checked(&[("new", &one), ("two", &two)]));
+    assert_eq!(warren.stat("new", "sid").as_deref(), Some("1"));
+    assert_eq!(warren.stat("two", "sid").as_deref(), Some("2"));
 }
 
 #[tokio::test]

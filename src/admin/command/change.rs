@@ -49,8 +49,8 @@ pub enum Change {
     Checked(Place, bool),
     /// Whether a server is up, as if its checks had said so.
     Health(Place, bool),
-    /// The open connections of a server are ended.
-    EndServer(Place),
+    /// The open connections of the servers of this name, in pools of that name, are ended.
+    EndServer(String, String),
     /// A server gets no new connections, and those it has are closed over this time.
     Drain(Place, Duration),
     /// Connections of the pool of this name are moved, so many a second at most, within this time.
@@ -90,7 +90,9 @@ impl Display for Change {
             Self::Health(place, false) => write!(f, "{} health down", set(place)),
             Self::Checked(place, true) => write!(f, "enable health {place}"),
             Self::Checked(place, false) => write!(f, "disable health {place}"),
-            Self::EndServer(place) => write!(f, "shutdown sessions server {place}"),
+            Self::EndServer(pool, server) => {
+                write!(f, "shutdown sessions server {pool}/{server}")
+            }
             Self::Drain(place, over) => write!(f, "drain server {place} over {over:?}"),
             Self::Rebalance(pool, rate, within) => {
                 write!(f, "rebalance {pool} rate {rate} within {within:?}")
@@ -175,6 +177,24 @@ pub(super) fn means(word: &str, name: &str, number: usize) -> bool {
         return word == name;
     };
     leading_number(digits).is_some_and(|(wanted, _)| usize::try_from(wanted) == Ok(number))
+}
+
+/// `shutdown sessions server POOL/SERVER`: the server may be one that a reload has removed.
+pub(super) fn end_server(
+    word: Option<&&str>,
+    config: &Config,
+    snapshot: Look<'_>,
+) -> Result<Reply, Refusal> {
+    let refusal = match place(word, config, snapshot) {
+        Ok(place) => return done(Change::EndServer(place.pool_name, place.server_name)),
+        Err(refusal) => refusal,
+    };
+    let (pool, server) = pool_and_server(word)?;
+    let removed = snapshot().removed.into_iter().find(|one| {
+        means(pool, &one.pool, one.pool_number) && means(server, &one.server, one.number)
+    });
+    let removed = removed.ok_or(refusal)?;
+    done(Change::EndServer(removed.pool, removed.server))
 }
 
 /// A change that is answered by nothing.

@@ -30,6 +30,11 @@ fn snapshot() -> Snapshot {
     snapshot.listeners[1].number = 7;
     snapshot.pools[0].number = 3;
     snapshot.pools[0].servers[0].number = 12;
+    snapshot.removed = vec![
+        example::removed("rabbit", "rabbit-9", 3),
+        example::removed("old", "r1", 1),
+    ];
+    snapshot.removed[0].pool_number = 3;
     snapshot
 }
 
@@ -100,4 +105,28 @@ fn a_number_behind_a_hash_stands_for_a_name() {
     assert_eq!(rows.lines().count(), 2);
     assert!(rows.contains("\nrabbit,rabbit-1,"), "{rows}");
     assert_eq!(rows, said("show stat 3 4 12"));
+}
+
+#[test]
+fn connections_of_removed_servers_can_be_ended() {
+    for (word, server) in [
+        ("rabbit/rabbit-1", Some("rabbit/rabbit-1")),
+        ("#3/#12", Some("rabbit/rabbit-1")),
+        ("rabbit/rabbit-9", Some("rabbit/rabbit-9")),
+        ("rabbit/#9", Some("rabbit/rabbit-9")),
+        ("old/r1", Some("old/r1")),
+        ("#8/#9", Some("old/r1")),
+        ("old/rabbit-9", None),
+        ("old/nosuch", None),
+        ("rabbit/r1", None),
+    ] {
+        let said = said(&format!("shutdown sessions server {word}"));
+        match server {
+            Some(server) => assert_eq!(said, format!("shutdown sessions server {server}")),
+            None => assert!(said.starts_with("No such "), "{word}: {said}"),
+        }
+    }
+    // Only that.
+    assert_eq!(said("get weight old/r1"), "No such backend.\n");
+    assert_eq!(said("set weight rabbit/rabbit-9 1"), "No such server.\n");
 }

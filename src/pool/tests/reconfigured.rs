@@ -294,3 +294,27 @@ fn a_pool_that_comes_back_gives_no_number_that_its_old_self_has() {
     pool.reconfigure(&named(&["b", "c", "d", "e"]), 0, &[], now);
     expect_numbers(&pool, &[("b", 2), ("c", 3), ("d", 4), ("e", 1)]);
 }
+
+#[test]
+fn who_is_removed_is_listed_while_it_has_connections_and_they_can_be_ended() {
+    let pool = up(named(&["a"]));
+    let open = [lease(&pool), lease(&pool)];
+    let mut elsewhere = named(&["b", "a"]);
+    elsewhere.servers[1].address.port += 1;
+    reconfigure(&pool, &elsewhere);
+    pool.retire(Instant::now());
+    let removed = || {
+        let connected = pool.connected(pool.setup().servers.len()).into_iter();
+        let connected = connected.map(|(server, open)| (server.name.to_string(), open));
+        connected.collect::<Vec<_>>()
+    };
+    assert_eq!(removed(), [("a".to_owned(), 2)]);
+    pool.report(0, report(Some(Health::Up)), Instant::now());
+    let other = lease(&pool);
+    pool.end_connections("a");
+    assert!(open.iter().all(|lease| lease.seat.is_ended()));
+    assert!(!other.seat.is_ended());
+    assert_eq!(pool.connected(0).len(), 2);
+    drop(open);
+    assert_eq!(removed(), []);
+}

@@ -466,7 +466,7 @@ fn a_limit_that_is_raised_lets_in_who_waits() {
 fn an_operator_ends_the_connections_that_are_open_and_no_later_ones() {
     let pool = up(settings(Balance::Roundrobin, 2));
     let before = [lease(&pool), lease(&pool)];
-    pool.end_connections(before[0].index());
+    pool.end_connections(&before[0].seat.server().name);
     assert!(before[0].seat.is_ended() && !before[1].seat.is_ended());
     assert!(!before[0].seat.is_revoked());
     let after = [lease(&pool), lease(&pool)];

@@ -7,8 +7,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{self, Config, units};
+use crate::config::units;
 use crate::proxy::sight::Sight;
+use crate::stats::snapshot::Snapshot;
 
 /// Connections that are told unless somebody asks for another number.
 pub const USUAL: usize = 100;
@@ -34,12 +35,13 @@ pub struct Filter {
 
 impl Filter {
     /// From words in pairs: `pool NAME`, `server POOL/NAME`, `client NETWORK`, `idle` and `older`
-    /// with a duration as in the configuration, `limit N`.
+    /// with a duration as in the configuration, `limit N`. Pools and servers may be such that a
+    /// reload has removed, as long as they have connections.
     ///
     /// # Errors
     ///
     /// In words, what is wrong.
-    pub fn of(words: &[&str], config: &Config) -> Result<Self, String> {
+    pub fn of(words: &[&str], snapshot: impl Fn() -> Snapshot) -> Result<Self, String> {
         let mut filter = Self {
             pool: None,
             server: None,
@@ -52,23 +54,30 @@ impl Filter {
             let &[name, value] = pair else {
                 return Err(format!("'{}' expects a value.", pair[0]));
             };
-            filter.add(name, value, config)?;
+            filter.add(name, value)?;
+        }
+        if let Some(pool) = &filter.pool {
+            let snapshot = snapshot();
+            if !snapshot.has_pool(pool) {
+                return Err(format!("There is no pool `{pool}`."));
+            }
+            if let Some(server) = &filter.server
+                && !snapshot.has_server(pool, server)
+            {
+                return Err(format!("There is no server `{pool}/{server}`."));
+            }
         }
         Ok(filter)
     }
 
-    fn add(&mut self, name: &str, value: &str, config: &Config) -> Result<(), String> {
+    fn add(&mut self, name: &str, value: &str) -> Result<(), String> {
         let wrong = |error: units::ValueError| format!("{name} `{value}`: {error}");
         match name {
-            "pool" => self.narrow(&known_pool(value, config)?.name)?,
+            "pool" => self.narrow(value)?,
             "server" => {
                 let unknown = || format!("There is no server `{value}`.");
                 let (pool, server) = value.split_once('/').ok_or_else(unknown)?;
-                let pool = known_pool(pool, config)?;
-                if !pool.servers.iter().any(|one| one.name == server) {
-                    return Err(unknown());
-                }
-                self.narrow(&pool.name)?;
+                self.narrow(pool)?;
                 self.server = Some(server.to_owned());
             }
             "client" => self.client = Some(units::network(value).map_err(wrong)?),
@@ -105,11 +114,6 @@ impl Filter {
             && sight.silence >= self.idle
             && sight.age >= self.older
     }
-}
-
-fn known_pool<'a>(name: &str, config: &'a Config) -> Result<&'a config::Pool, String> {
-    let pool = config.pools.iter().find(|pool| pool.name == name);
-    pool.ok_or_else(|| format!("There is no pool `{name}`."))
 }
 
 /// One connection. Bytes in are from the client, bytes out to it.

@@ -119,10 +119,10 @@ impl Snapshot {
         };
         match self.servers_named(name).as_slice() {
             [place] => Ok(*place),
-            [] => Err(format!(
-                "there is no server `{name}`, but {}",
-                list(&mut self.places())
-            )),
+            [] => Err(self.removal(name).unwrap_or_else(|| {
+                let known = list(&mut self.places());
+                format!("there is no server `{name}`, but {known}")
+            })),
             several => Err(format!(
                 "`{name}` is a server of several pools; say which: {}",
                 list(&mut several.iter().copied())

@@ -17,6 +17,15 @@ fn snapshot() -> Snapshot {
         pool.servers = named.collect();
     }
     snapshot.pools[1].balance = "source".to_owned();
+    // Of one, connections to two addresses are left.
+    let removed = [
+        ("rabbit", "rabbit-9", 2),
+        ("plain", "n0", 1),
+        ("rabbit", "rabbit-9", 3),
+    ];
+    snapshot.removed = removed
+        .map(|one| example::removed(one.0, one.1, one.2))
+        .into();
     snapshot
 }
 
@@ -79,6 +88,15 @@ fn what_is_wrong_is_said() {
         (
             "drain server plain/rabbit-1",
             "there is no server `plain/rabbit-1`",
+        ),
+        (
+            "drain server rabbit-9",
+            "rabbit/rabbit-9 is gone: a reload has removed it; `shutdown sessions server \
+             rabbit/rabbit-9` over the stats socket ends its 5 connections",
+        ),
+        (
+            "maint server plain/n0",
+            "`shutdown sessions server plain/n0` over the stats socket ends its connection",
         ),
         ("drain server n1 over", "`over` is neither"),
         (

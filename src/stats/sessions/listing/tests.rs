@@ -1,26 +1,33 @@
 //! Which connections are told.
 
-use std::path::Path;
-
 use super::*;
 use crate::proxy::account::During;
 use crate::proxy::sight::Id;
+use crate::stats::example;
 
-fn config() -> Config {
-    let text = "listen.amqp = { bind = '127.0.0.1:1', pool = 'rabbit' }\n\
-                listen.plain = { bind = '127.0.0.1:2', pool = 'other' }\n\
-                [pool.rabbit.servers]\nr1 = '192.0.2.1:1'\nr2 = '192.0.2.2:1'\n\
-                [pool.other.servers]\nr2 = '192.0.2.3:1'\n";
-    let (config, _) = config::parse(text, "test", Path::new(".")).unwrap();
-    config
+/// The pools `rabbit` with `r1` and `r2`, and `other` with `r2`; of a pool `old` that a reload has
+/// removed the server `r9` has connections.
+fn snapshot() -> Snapshot {
+    let mut snapshot = example::snapshot();
+    let names = [("rabbit", &["r1", "r2"][..]), ("other", &["r2"])];
+    for (pool, (name, servers)) in snapshot.pools.iter_mut().zip(names) {
+        name.clone_into(&mut pool.name);
+        pool.servers.truncate(servers.len());
+        for (server, name) in pool.servers.iter_mut().zip(servers) {
+            (*name).clone_into(&mut server.name);
+        }
+    }
+    snapshot.removed = vec![example::removed("old", "r9", 1)];
+    snapshot
 }
 
-/// A connection of this age in seconds, by way of the listener `amqp` or `plain`.
+/// A connection of this age in seconds, by way of the listener `amqp`, `plain` or one that
+/// is gone.
 fn sight(client: &str, listener: &str, server: Option<&str>, age: u64) -> Sight {
-    let pool = if listener == "amqp" {
-        "rabbit"
-    } else {
-        "other"
+    let pool = match listener {
+        "amqp" => "rabbit",
+        "plain" => "other",
+        _ => "old",
     };
     Sight {
         id: Id(age),
@@ -46,24 +53,26 @@ fn all() -> Vec<Sight> {
         sight("[::ffff:192.0.2.8]:1", "amqp", Some("r2"), 30),
         sight("[2001:db8::9]:1", "plain", Some("r2"), 20),
         sight("198.51.100.1:1", "amqp", None, 5),
+        sight("198.51.100.2:1", "gone", Some("r9"), 3),
     ]
 }
 
 /// The ages of what passes, in the order that it is told in.
 fn ages(words: &str) -> Vec<u64> {
-    let config = config();
     let words: Vec<&str> = words.split_whitespace().collect();
-    let mut listing = Listing::new(Filter::of(&words, &config).unwrap());
+    let mut listing = Listing::new(Filter::of(&words, snapshot).unwrap());
     all().iter().for_each(|sight| listing.take(sight));
     let told = listing.finish();
-    assert_eq!(told.open, 4);
+    assert_eq!(told.open, 5);
     told.sessions.iter().map(|one| one.age_ms / 1000).collect()
 }
 
 #[test]
 fn each_filter_lets_through_what_it_says() {
-    let cases: [(&str, &[u64]); 12] = [
-        ("", &[30, 20, 10, 5]),
+    let cases: [(&str, &[u64]); 14] = [
+        ("", &[30, 20, 10, 5, 3]),
+        ("pool old", &[3]),
+        ("server old/r9", &[3]),
         ("pool rabbit", &[30, 10, 5]),
         ("pool other", &[20]),
         ("server rabbit/r2", &[30]),
@@ -83,11 +92,11 @@ fn each_filter_lets_through_what_it_says() {
 
 #[test]
 fn what_is_left_out_is_counted() {
-    let config = config();
-    let mut listing = Listing::new(Filter::of(&["limit", "1", "pool", "rabbit"], &config).unwrap());
+    let filter = Filter::of(&["limit", "1", "pool", "rabbit"], snapshot).unwrap();
+    let mut listing = Listing::new(filter);
     all().iter().for_each(|sight| listing.take(sight));
     let told = listing.finish();
-    assert_eq!((told.open, told.matching, told.sessions.len()), (4, 3, 1));
+    assert_eq!((told.open, told.matching, told.sessions.len()), (5, 3, 1));
     let one = &told.sessions[0];
     assert_eq!(one.id, "0x1e");
     assert_eq!(one.listener, "amqp");
@@ -105,6 +114,8 @@ fn a_wrong_filter_is_answered_in_words() {
         ("pool nosuch", "There is no pool `nosuch`."),
         ("server r1", "There is no server `r1`."),
         ("server rabbit/r3", "There is no server `rabbit/r3`."),
+        ("server rabbit/r9", "There is no server `rabbit/r9`."),
+        ("server nosuch/r9", "There is no pool `nosuch`."),
         (
             "pool other server rabbit/r1",
             "The server is not of that pool.",
@@ -120,7 +131,7 @@ fn a_wrong_filter_is_answered_in_words() {
     ];
     for (words, expected) in cases {
         let words: Vec<&str> = words.split_whitespace().collect();
-        let error = Filter::of(&words, &config()).unwrap_err();
+        let error = Filter::of(&words, snapshot).unwrap_err();
         assert!(error.starts_with(expected), "{error}");
     }
 }
