@@ -12,7 +12,7 @@
 //! | E0106 | something that is needed is missing |
 //! | E0107 | a name that is not accepted |
 //! | E0108 | a pool that does not exist |
-//! | E0109 | an address bound twice |
+//! | E0109 | an address bound twice, or virtual twice |
 //! | E0110 | a key that means nothing beside the others |
 //! | E0111 | a password file that cannot be used |
 //! | E0112 | more connections than the descriptor limit allows |

@@ -51,10 +51,12 @@ pub fn resolve(file: &File, outside: &Outside<'_>, problems: &mut Problems) -> O
     );
     let global = global(file.global.value().unwrap_or(&nothing.0), outside, problems);
     let log = log(file.log.value().unwrap_or(&nothing.1));
-    let admin = admin(file.admin.value().unwrap_or(&nothing.2), problems);
+    let file_admin = file.admin.value().unwrap_or(&nothing.2);
+    let admin = admin(file_admin, problems);
 
     let pool_names: Vec<&str> = names(&file.pool).iter().map(|pool| &*pool.name).collect();
-    let listeners = listener::resolve(names(&file.listen), &pool_names, problems);
+    let listeners = names(&file.listen);
+    let listeners = listener::resolve(listeners, &pool_names, &file_admin.http, problems);
     let pools = pool::resolve(names(&file.pool), outside, problems);
     if file.listen.is_absent() || file.listen.value().is_some_and(Vec::is_empty) {
         missing(

@@ -1,22 +1,24 @@
-//! `[listen.NAME]`: the pool must exist, and no address may be bound twice.
+//! `[listen.NAME]`: the pool must exist, and no address may be bound twice, be it by the HTTP side.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
-use super::{MOST_CONNECTIONS, number, or};
+use super::{HTTP, MOST_CONNECTIONS, number, or};
 use crate::config::Listener;
 use crate::config::error::{Problem, Problems};
-use crate::config::file::Listen;
 use crate::config::file::read::{Key, List, Named};
+use crate::config::file::{HttpAddress, Listen};
 
-/// Resolves all listeners. `pools` are the names of the pools in their order.
+/// Resolves all listeners. `pools` are the names of the pools in their order, `http` is what the
+/// file says of the HTTP side.
 pub(super) fn resolve(
     listeners: &[Named<Listen>],
     pools: &[&str],
+    http: &Key<HttpAddress>,
     problems: &mut Problems,
 ) -> Vec<Listener> {
-    refuse_double_binds(listeners, problems);
+    refuse_double_binds(listeners, http, problems);
     listeners
         .iter()
         .filter_map(|listener| one(listener, pools, problems))
@@ -126,32 +128,82 @@ fn check_trusted(file: &Listen, problems: &mut Problems) {
     }
 }
 
-/// An address that is bound already: which, where it stands, and whose it is.
-type Bound<'a> = (SocketAddr, Range<usize>, &'a str);
+/// An address that is bound already.
+struct Bound<'a> {
+    address: SocketAddr,
+    /// `None`: by default, the file does not say it.
+    at: Option<Range<usize>>,
+    /// `None`: the HTTP side has it.
+    listener: Option<&'a str>,
+}
 
-fn refuse_double_binds(listeners: &[Named<Listen>], problems: &mut Problems) {
+impl Bound<'_> {
+    /// That of the HTTP side, if there is one.
+    fn by_http(http: &Key<HttpAddress>) -> Option<Self> {
+        let (address, at) = match http {
+            Key::Absent => (HTTP, None),
+            Key::Given(given) => (given.value.0?, Some(given.at.clone())),
+            Key::Wrong => return None,
+        };
+        Some(Self {
+            address,
+            at,
+            listener: None,
+        })
+    }
+
+    /// Whether it and an address with the same port take the same connections. The HTTP side has
+    /// one socket, which takes IPv4 as well on `[::]`.
+    fn covers(&self, address: SocketAddr) -> bool {
+        let http_everywhere = self.listener.is_none() && self.address.ip() == Ipv6Addr::UNSPECIFIED;
+        overlap(self.address, address) || http_everywhere
+    }
+
+    /// What is wrong with another address that overlaps with it.
+    fn refuse(&self, address: SocketAddr, at: Range<usize>) -> Problem {
+        let (owner, place) = match self.listener {
+            Some(name) => (format!("listener `{name}`"), "first bound here"),
+            None => ("the HTTP side".to_owned(), "the HTTP side is here"),
+        };
+        let other = self.address;
+        let label = if other == address {
+            format!("{owner} has it already")
+        } else if other.ip().is_unspecified() {
+            format!("{owner} has it already as part of {other}")
+        } else {
+            format!("{owner} has {other} already, which is part of it")
+        };
+        let problem = Problem::error("E0109", format!("{address} is bound twice")).at(at, label);
+        match &self.at {
+            Some(at) => problem.also(at.clone(), place),
+            None => problem.help(format!(
+                "`admin.http` is \"{HTTP}\" unless the file says otherwise, \"\" is for none"
+            )),
+        }
+    }
+}
+
+fn refuse_double_binds(
+    listeners: &[Named<Listen>],
+    http: &Key<HttpAddress>,
+    problems: &mut Problems,
+) {
     let mut by_port: HashMap<u16, Vec<Bound<'_>>> = HashMap::new();
+    if let Some(bound) = Bound::by_http(http) {
+        by_port.insert(bound.address.port(), vec![bound]);
+    }
     for listener in listeners {
         for (address, at) in listener.value.bind.value().into_iter().flatten() {
             let bound = by_port.entry(address.port()).or_default();
-            let Some((other, place, owner)) =
-                bound.iter().find(|(other, ..)| overlap(*other, *address))
-            else {
-                bound.push((*address, at.clone(), &listener.name));
-                continue;
-            };
-            let label = if other == address {
-                format!("listener `{owner}` has it already")
-            } else if other.ip().is_unspecified() {
-                format!("listener `{owner}` has it already as part of {other}")
+            if let Some(other) = bound.iter().find(|other| other.covers(*address)) {
+                problems.push(other.refuse(*address, at.clone()));
             } else {
-                format!("listener `{owner}` has {other} already, which is part of it")
-            };
-            problems.push(
-                Problem::error("E0109", format!("{address} is bound twice"))
-                    .at(at.clone(), label)
-                    .also(place.clone(), "first bound here"),
-            );
+                bound.push(Bound {
+                    address: *address,
+                    at: Some(at.clone()),
+                    listener: Some(&listener.name),
+                });
+            }
         }
     }
 }
