@@ -1,9 +1,10 @@
-//! *pure* What another configuration changes, in words, and what of it takes a restart.
+//! *pure* What another configuration changes, in words, and what of it takes a restart. What
+//! becomes of virtual routers is in [`crate::vrrp::difference`].
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Display};
 
-use super::{CheckKind, Config, Listener, Pool, Server, VirtualRouter};
+use super::{CheckKind, Config, Listener, Pool, Server};
 
 /// What a reload would change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,7 +16,7 @@ pub struct Plan {
 }
 
 /// The settings of something, in the words of the file.
-type Settings = Vec<(&'static str, String)>;
+pub type Settings = Vec<(&'static str, String)>;
 
 /// Gives `after` what only a start can change as it was in `before`, and says what that is.
 #[must_use]
@@ -53,8 +54,8 @@ fn fixed(config: &Config) -> Settings {
     ]
 }
 
-/// What `after` changes of `before`. `open` knows how many connections a server has, by pool and
-/// name.
+/// What `after` changes of `before`, but for virtual routers. `open` knows how many connections a
+/// server has, by pool and name.
 #[must_use]
 pub fn changes(before: &Config, after: &Config, open: impl Fn(&str, &str) -> u32) -> Vec<String> {
     let mut lines = differences(&process(before), &process(after));
@@ -88,15 +89,6 @@ pub fn changes(before: &Config, after: &Config, open: impl Fn(&str, &str) -> u32
             lines.extend(stay(&format!("pool {}", pool.name), open));
         }
     }
-    compare(
-        "virtual router",
-        (&before.virtual_routers, &after.virtual_routers),
-        |one| &one.name,
-        (&|one| virtual_router(one, before), &|one| {
-            virtual_router(one, after)
-        }),
-        &mut lines,
-    );
     lines
 }
 
@@ -167,47 +159,13 @@ fn server_settings(server: &Server) -> Settings {
     ]
 }
 
-fn virtual_router(router: &VirtualRouter, config: &Config) -> Settings {
-    let tracked = router.track_pools.iter();
-    let tracked = tracked.map(|one| format!("{}: {}", config.pools[one.pool].name, one.weight));
-    let interfaces = router.track_interfaces.iter();
-    let interfaces = interfaces.map(|one| match one.weight {
-        Some(weight) => format!("{}: {weight}", one.interface),
-        None => one.interface.clone(),
-    });
-    vec![
-        ("interface", router.interface.clone()),
-        ("router_id", router.router_id.to_string()),
-        ("priority", router.priority.to_string()),
-        ("addresses", list(&router.addresses)),
-        ("version", text(&router.version)),
-        ("advert_interval", text(&router.advert_interval.duration())),
-        ("preempt", router.preempt.to_string()),
-        ("preempt_delay", text(&router.preempt_delay)),
-        ("startup_delay", text(&router.startup_delay)),
-        ("peers", list(&router.peers)),
-        (
-            "source",
-            router
-                .source
-                .map_or_else(|| "auto".to_owned(), |ip| ip.to_string()),
-        ),
-        ("checksum", text(&router.checksum)),
-        ("group", router.group.clone().unwrap_or_default()),
-        (
-            "track_interfaces",
-            interfaces.collect::<Vec<_>>().join(", "),
-        ),
-        ("track_pools", tracked.collect::<Vec<_>>().join(", ")),
-    ]
-}
-
 /// Names are in the file's words: one word, in small letters.
-fn text(value: &impl Debug) -> String {
+pub(crate) fn text(value: &impl Debug) -> String {
     format!("{value:?}").to_lowercase()
 }
 
-fn list<T: Display>(values: &[T]) -> String {
+/// Nothing for none.
+pub(crate) fn list<T: Display>(values: &[T]) -> String {
     let values: Vec<_> = values.iter().map(ToString::to_string).collect();
     values.join(", ")
 }
@@ -296,7 +254,9 @@ fn stay(label: &str, open: u32) -> Option<String> {
     }
 }
 
-fn differences(before: &Settings, after: &Settings) -> Vec<String> {
+/// What is different of two lists of the same settings, each with what it was and is.
+#[must_use]
+pub fn differences(before: &Settings, after: &Settings) -> Vec<String> {
     let both = before.iter().zip(after);
     let changed = both.filter(|(before, after)| before != after);
     changed

@@ -32,6 +32,7 @@ use crate::proxy::inquiry::{Inbox, Question};
 use crate::proxy::listener;
 use crate::proxy::worker::{CommonLimits, Sockets};
 use crate::stats::{Registry, Scene};
+use crate::vrrp::difference;
 
 mod dynamic;
 
@@ -201,7 +202,8 @@ impl Reloader {
         let later = diff::hold_back(&scene.config, &mut config);
         let open = open(&scene);
         let open = |pool: &str, server: &str| open.get(&(pool, server)).copied().unwrap_or(0);
-        let changes = diff::changes(&scene.config, &config, open);
+        let mut changes = diff::changes(&scene.config, &config, open);
+        changes.extend(difference::lines(&scene.config, &config));
         Ok(Next {
             config: Arc::new(config),
             plan: Plan { changes, later },

@@ -1,12 +1,15 @@
-//! *pure* What a new configuration changes of a virtual router, and whether it can go on with that.
+//! *pure* What a new configuration changes of the virtual routers, and which can go on with that.
 
-use std::collections::HashSet;
-use std::fmt::Debug;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::config::{Config, VirtualRouter, VrrpVersion};
+
+mod words;
+
+use words::changes;
 
 /// The priority of the owner of the addresses.
 const OWNER: u8 = 255;
@@ -26,6 +29,43 @@ pub fn can_become(old: &VirtualRouter, new: &VirtualRouter) -> bool {
     let paced = new.version == VrrpVersion::V3 || old.advert_interval == new.advert_interval;
     let owns = |router: &VirtualRouter| router.priority == OWNER;
     identity(old) == identity(new) && old.version == new.version && owns(old) == owns(new) && paced
+}
+
+/// Whether virtual routers that move together can become these without leaving their state.
+#[must_use]
+pub fn can_all_become(old: &[&VirtualRouter], new: &[&VirtualRouter]) -> bool {
+    let mut pairs = old.iter().zip(new);
+    old.len() == new.len() && pairs.all(|(old, new)| can_become(old, new))
+}
+
+/// What moves together: the members of each group, in the order that all nodes put them in, and
+/// each virtual router without a group. With the name of either.
+#[must_use]
+pub fn units(config: &Config) -> Vec<(&str, Vec<&VirtualRouter>)> {
+    let mut units: Vec<(&str, Vec<&VirtualRouter>)> = Vec::new();
+    for router in &config.virtual_routers {
+        let name = router.group.as_ref().unwrap_or(&router.name).as_str();
+        let same = |(known, members): &&mut (&str, Vec<&VirtualRouter>)| {
+            *known == name && router.group.is_some() && members[0].group.is_some()
+        };
+        match units.iter_mut().find(same) {
+            Some((_, members)) => members.push(router),
+            None => units.push((name, vec![router])),
+        }
+    }
+    for (_, members) in &mut units {
+        members.sort_by_cached_key(|member| order(member));
+    }
+    units
+}
+
+/// By what two nodes tell the members of a group apart, whatever the order in their files: it is
+/// the same on both, and another one for each. IPv4 comes first.
+fn order(router: &VirtualRouter) -> (bool, u8, Vec<IpAddr>) {
+    let mut addresses: Vec<IpAddr> = router.addresses.iter().map(IpNet::addr).collect();
+    addresses.sort_unstable();
+    let v6 = addresses.iter().any(IpAddr::is_ipv6);
+    (v6, router.router_id, addresses)
 }
 
 /// The addresses of `new` that `old` has not.
@@ -50,7 +90,7 @@ pub enum Fate {
     Added,
     /// It is not wanted any more.
     Removed,
-    /// It goes on with other settings.
+    /// It goes on in its state with other settings, its name perhaps.
     Reconfigured,
     /// It ends, and begins again with other settings.
     BeginsAnew,
@@ -59,132 +99,95 @@ pub enum Fate {
 /// What is said of one virtual router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told<'a> {
-    /// Its table key.
+    /// Its table key, in the new configuration if it is there.
     pub name: &'a str,
+    /// Its table key, in the old configuration if it is there.
+    pub was: &'a str,
     /// What becomes of it.
     pub fate: Fate,
-    /// What differs, in words.
+    /// What is different, in words; nothing of what comes or goes.
     pub changes: String,
 }
 
-/// What becomes of the virtual routers that are not in the new configuration what they were in the
-/// old one. Those with a name in `anew` do not go on in the state that they are in.
+impl Told<'_> {
+    /// For whoever asks what a reload changes.
+    #[must_use]
+    fn line(&self) -> String {
+        let what = match self.fate {
+            Fate::Added => "new",
+            Fate::Removed => "removed",
+            Fate::Reconfigured => "",
+            Fate::BeginsAnew => "begins anew: ",
+        };
+        format!("virtual router {}: {what}{}", self.was, self.changes)
+    }
+}
+
+/// What becomes of the virtual routers, a line each, under the names that they have now.
 #[must_use]
-pub fn compare<'a>(old: &'a Config, new: &'a Config, anew: &HashSet<&str>) -> Vec<Told<'a>> {
+pub fn lines(old: &Config, new: &Config) -> Vec<String> {
+    compare(old, new).iter().map(Told::line).collect()
+}
+
+/// What becomes of the virtual routers that are not in the new configuration what they were in the
+/// old one.
+#[must_use]
+pub fn compare<'a>(old: &'a Config, new: &'a Config) -> Vec<Told<'a>> {
+    let continued = continued(old, new);
+    let taken: HashSet<&str> = continued.values().map(|one| one.name.as_str()).collect();
+    let others = old.virtual_routers.iter();
+    let others = others.map(|one| (one.name.as_str(), one));
+    let mut others: HashMap<&str, &VirtualRouter> =
+        others.filter(|(name, _)| !taken.contains(name)).collect();
     let mut told = Vec::new();
-    let mut known: HashSet<&str> = HashSet::new();
     for router in &new.virtual_routers {
         let name = router.name.as_str();
-        let begins = anew.contains(name);
-        let same_name = |old: &&VirtualRouter| old.name == name;
-        // Perhaps under another name.
-        let same = |old: &&VirtualRouter| !begins && identity(old) == identity(router);
-        let mut routers = old.virtual_routers.iter();
-        let before = routers
-            .clone()
-            .find(same)
-            .or_else(|| routers.find(same_name));
-        known.extend(before.map(|before| before.name.as_str()));
-        let changes = before.map(|before| differences((old, before), (new, router)).join(", "));
-        let (fate, changes) = match (changes, begins) {
-            (None, _) => (Fate::Added, String::new()),
-            (Some(changes), false) if changes.is_empty() => continue,
-            (Some(changes), false) => (Fate::Reconfigured, changes),
-            (Some(changes), true) if changes.is_empty() => {
-                (Fate::BeginsAnew, "others of its group".to_owned())
+        let (was, fate, changes) = if let Some(&before) = continued.get(name) {
+            let changes = changes((old, before), (new, router));
+            if changes.is_empty() {
+                continue;
             }
-            (Some(changes), true) => (Fate::BeginsAnew, changes),
+            (before.name.as_str(), Fate::Reconfigured, changes)
+        } else if let Some(before) = others.remove(name) {
+            let mut changes = changes((old, before), (new, router));
+            if can_become(before, router) {
+                changes.push("others of its group".to_owned());
+            }
+            (name, Fate::BeginsAnew, changes)
+        } else {
+            (name, Fate::Added, Vec::new())
         };
         told.push(Told {
             name,
+            was,
             fate,
-            changes,
+            changes: changes.join("; "),
         });
     }
-    let gone = old
-        .virtual_routers
-        .iter()
-        .map(|router| router.name.as_str());
-    told.extend(gone.filter(|name| !known.contains(name)).map(|name| Told {
+    let names = old.virtual_routers.iter().map(|one| one.name.as_str());
+    let gone = names.filter(|name| others.contains_key(name));
+    told.extend(gone.map(|name| Told {
         name,
+        was: name,
         fate: Fate::Removed,
         changes: String::new(),
     }));
     told
 }
 
-/// What differs, in words: `priority 150 -> 100`, `addresses + 192.0.2.101/24`. The pools are those
-/// of the configurations.
-fn differences(
-    (old_config, old): (&Config, &VirtualRouter),
-    (new_config, new): (&Config, &VirtualRouter),
-) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut compare = |key: &str, old: &dyn Debug, new: &dyn Debug| {
-        let (old, new) = (format!("{old:?}"), format!("{new:?}"));
-        if old != new {
-            found.push(format!("{key} {old} -> {new}"));
+/// By the name of each that goes on in the state that it is in: what it was, perhaps under another
+/// name.
+fn continued<'a>(old: &'a Config, new: &'a Config) -> HashMap<&'a str, &'a VirtualRouter> {
+    let before = units(old);
+    let mut continued = HashMap::new();
+    for (_, members) in units(new) {
+        let same = |(_, old): &&(&str, Vec<&VirtualRouter>)| can_all_become(old, &members);
+        if let Some((_, old)) = before.iter().find(same) {
+            let names = members.iter().map(|one| one.name.as_str());
+            continued.extend(names.zip(old.iter().copied()));
         }
-    };
-    compare("name", &Plain(&old.name), &Plain(&new.name));
-    compare("interface", &Plain(&old.interface), &Plain(&new.interface));
-    compare("router_id", &old.router_id, &new.router_id);
-    compare("version", &old.version, &new.version);
-    compare("priority", &old.priority, &new.priority);
-    let interval = |router: &VirtualRouter| router.advert_interval.duration();
-    compare("advert_interval", &interval(old), &interval(new));
-    compare("preempt", &old.preempt, &new.preempt);
-    compare("preempt_delay", &old.preempt_delay, &new.preempt_delay);
-    compare("startup_delay", &old.startup_delay, &new.startup_delay);
-    compare("peers", &old.peers, &new.peers);
-    compare("source", &old.source, &new.source);
-    compare("checksum", &old.checksum, &new.checksum);
-    compare("group", &old.group, &new.group);
-    let interfaces = |router: &VirtualRouter| {
-        let tracked = router.track_interfaces.iter();
-        let tracked = tracked.map(|one| weighed(&one.interface, one.weight));
-        tracked.collect::<Vec<_>>()
-    };
-    compare("track_interfaces", &interfaces(old), &interfaces(new));
-    let pools = |config: &Config, router: &VirtualRouter| {
-        let tracked = router.track_pools.iter();
-        let tracked = tracked.map(|one| weighed(&config.pools[one.pool].name, Some(one.weight)));
-        tracked.collect::<Vec<_>>()
-    };
-    compare(
-        "track_pools",
-        &pools(old_config, old),
-        &pools(new_config, new),
-    );
-    found.extend(different_addresses(&old.addresses, &new.addresses));
-    found
-}
-
-fn weighed(name: &str, weight: Option<u8>) -> Plain<String> {
-    Plain(match weight {
-        Some(weight) => format!("{name} {weight}"),
-        None => name.to_owned(),
-    })
-}
-
-fn different_addresses(old: &[IpNet], new: &[IpNet]) -> Option<String> {
-    let mut words = Vec::new();
-    words.extend(added(old, new).iter().map(|address| format!("+ {address}")));
-    words.extend(added(new, old).iter().map(|address| format!("- {address}")));
-    match (words.is_empty(), old == new) {
-        (false, _) => Some(format!("addresses {}", words.join(" "))),
-        (true, false) => Some("addresses in another order".to_owned()),
-        (true, true) => None,
     }
-}
-
-/// A text without quotation marks.
-struct Plain<T>(T);
-
-impl<T: std::fmt::Display> Debug for Plain<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
-    }
+    continued
 }
 
 #[cfg(test)]

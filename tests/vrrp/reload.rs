@@ -73,7 +73,22 @@ pub(crate) fn the_first_virtual_router_comes_by_a_reload() {
     until("it answers", LONG, || warren.status()["pid"].is_u64());
     let said = reload(&warren, &routers(150, "\"10.9.0.100/24\""));
     assert_eq!(said, "virtual router v: new\n");
-    until("it is master", LONG, || host.has(VIP));
+    until("it is master", LONG, || {
+        host.has(VIP) && warren.router("state") == "master"
+    });
+    // What is said of it is what becomes of it.
+    let transitions = warren.router("transitions");
+    let renamed = routers(150, "\"10.9.0.100/24\"").replace("vrrp.v", "vrrp.w");
+    let said = reload(&warren, &renamed);
+    assert_eq!(said, "virtual router v: name v -> w\n");
+    until("it has its new name", LONG, || warren.router("name") == "w");
+    assert_eq!(warren.router("transitions"), transitions);
+    let said = reload(&warren, &renamed.replace("router_id = 5", "router_id = 6"));
+    assert_eq!(said, "virtual router w: begins anew: router_id 5 -> 6\n");
+    until("it is master again", LONG, || {
+        warren.router("router_id") == 6 && warren.router("state") == "master"
+    });
+    assert_ne!(warren.router("transitions"), transitions);
     warren.stop();
     assert!(!host.has(VIP), "given up in order");
 }

@@ -24,12 +24,6 @@ pool = "rabbit"
 [pool.rabbit.servers]
 one = "192.0.2.1:5672"
 two = "192.0.2.2:5672"
-[vrrp.vip]
-interface = "eth0"
-router_id = 51
-priority = 150
-addresses = ["192.0.2.100/24"]
-track_pools = { rabbit = 50 }
 "#;
 
 /// What `after` changes of [`BASE`] when every server has three connections.
@@ -45,10 +39,7 @@ fn the_same_changes_nothing() {
         "[pool.rabbit",
         "[pool.aaa.servers]\nx = \"192.0.2.9:1\"\n[pool.rabbit",
     );
-    let moved = moved.replace(
-        "[vrrp",
-        "[listen.aaa]\nbind = \"0.0.0.0:1\"\npool = \"aaa\"\n[vrrp",
-    );
+    let moved = moved + "[listen.aaa]\nbind = \"0.0.0.0:1\"\npool = \"aaa\"\n";
     assert_eq!(changed(&moved), ["listener aaa: new", "pool aaa: new"]);
 }
 
@@ -87,16 +78,6 @@ fn each_setting_is_named_with_what_it_was_and_is() {
             "server rabbit/one: weight 100 -> 7; backup false -> true",
         ),
         (
-            "priority = 150",
-            "priority = 90",
-            "virtual router vip: priority 150 -> 90",
-        ),
-        (
-            "rabbit = 50",
-            "rabbit = 60",
-            "virtual router vip: track_pools rabbit: 50 -> rabbit: 60",
-        ),
-        (
             "[listen.amqp]",
             "[log]\nconnections = false\n[listen.amqp]",
             "log.connections true -> false",
@@ -132,8 +113,7 @@ fn connections_that_stay_are_counted() {
             "listener amqp: pool rabbit -> hare",
             "pool hare: new",
             "pool rabbit: removed",
-            "pool rabbit: its 6 connections stay until they end",
-            "virtual router vip: track_pools rabbit: 50 -> hare: 50"
+            "pool rabbit: its 6 connections stay until they end"
         ]
     );
 }

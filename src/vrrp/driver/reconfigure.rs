@@ -27,7 +27,9 @@ impl Driver {
     /// Takes another configuration over.
     pub(super) fn reconfigure(&mut self, config: Arc<Config>, pools: &Pools, now: Instant) {
         let wanted = self.find_predecessors(wanted(&config, pools));
-        self.tell_differences(&config, &wanted);
+        for told in &compare(&self.config, &config) {
+            log(told);
+        }
         self.config = config;
         let continued: Vec<usize> = wanted.iter().filter_map(|(unit, _)| *unit).collect();
         for unit in 0..self.units.len() {
@@ -70,20 +72,6 @@ impl Driver {
         };
         let wanted = wanted.into_iter();
         wanted.map(|wanted| (find(&wanted), wanted)).collect()
-    }
-
-    /// One line for each virtual router that is new, gone, or not what it was.
-    fn tell_differences(&self, new: &Config, wanted: &[(Option<usize>, Wanted)]) {
-        let waits = self.waiting.iter().flat_map(Unit::routers);
-        let waits: HashSet<&str> = waits.map(|router| router.name.as_str()).collect();
-        let begin = wanted.iter().filter(|(unit, _)| unit.is_none());
-        let begin = begin.flat_map(|(_, wanted)| wanted.routers());
-        let begin = begin.map(|router| router.name.as_str());
-        // Those that have not begun yet were told of already.
-        let anew: HashSet<&str> = begin.filter(|name| !waits.contains(name)).collect();
-        for told in compare(&self.config, new, &anew) {
-            log(&told);
-        }
     }
 
     /// Lets the routers that go on know what is new.
@@ -150,24 +138,17 @@ impl Driver {
     }
 }
 
+/// One line for a virtual router that is new, gone, or not what it was.
 fn log(told: &Told<'_>) {
-    let Told {
-        name,
-        fate,
-        changes,
-    } = told;
-    match fate {
-        Fate::Added => tracing::info!(virtual_router = name, "virtual router added"),
-        Fate::Removed => tracing::info!(virtual_router = name, "virtual router removed"),
+    let (virtual_router, changes) = (told.name, &told.changes);
+    match told.fate {
+        Fate::Added => tracing::info!(virtual_router, "virtual router added"),
+        Fate::Removed => tracing::info!(virtual_router, "virtual router removed"),
         Fate::Reconfigured => {
-            tracing::info!(
-                virtual_router = name,
-                changes,
-                "virtual router reconfigured"
-            );
+            tracing::info!(virtual_router, changes, "virtual router reconfigured");
         }
         Fate::BeginsAnew => {
-            tracing::info!(virtual_router = name, changes, "virtual router begins anew");
+            tracing::info!(virtual_router, changes, "virtual router begins anew");
         }
     }
 }

@@ -1,11 +1,10 @@
 //! What a configuration wants of the units: each group, and each virtual router without one.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, VirtualRouter};
-use crate::vrrp::difference::can_become;
+use crate::vrrp::difference::{can_all_become, units};
 use crate::vrrp::inputs::{PoolInput, Pools};
 use crate::vrrp::router::Settings;
 
@@ -29,34 +28,21 @@ impl Wanted {
 
     /// Whether a unit of these virtual routers can become this one without leaving its state.
     pub(super) fn continues<'a>(&self, old: impl Iterator<Item = &'a VirtualRouter>) -> bool {
-        let old: Vec<&VirtualRouter> = old.collect();
-        let mut pairs = old.iter().zip(self.routers());
-        old.len() == self.members.len() && pairs.all(|(old, new)| can_become(old, new))
+        let (old, new): (Vec<_>, Vec<_>) = (old.collect(), self.routers().collect());
+        can_all_become(&old, &new)
     }
 }
 
 /// The units of a configuration.
 pub(super) fn wanted(config: &Config, pools: &Pools) -> Vec<Wanted> {
-    let mut groups: Vec<(String, Vec<&VirtualRouter>)> = Vec::new();
-    for router in &config.virtual_routers {
-        let name = router.group.as_ref().unwrap_or(&router.name);
-        let same = |(known, members): &&mut (String, Vec<&VirtualRouter>)| {
-            known == name && router.group.is_some() && members[0].group.is_some()
-        };
-        match groups.iter_mut().find(same) {
-            Some((_, members)) => members.push(router),
-            None => groups.push((name.clone(), vec![router])),
-        }
-    }
-    let unit = |(name, mut members): (String, Vec<&VirtualRouter>)| {
-        members.sort_by_cached_key(|member| order(member));
+    let unit = |(name, members): (&str, Vec<&VirtualRouter>)| {
         let tracked = |router: &VirtualRouter| {
             let tracked = router.track_pools.iter();
             let tracked = tracked.map(|one| (Arc::clone(&pools[one.pool]), one.weight));
             tracked.collect()
         };
         Wanted {
-            name,
+            name: name.to_owned(),
             settings: settings(config, &members),
             members: members
                 .into_iter()
@@ -64,16 +50,7 @@ pub(super) fn wanted(config: &Config, pools: &Pools) -> Vec<Wanted> {
                 .collect(),
         }
     };
-    groups.into_iter().map(unit).collect()
-}
-
-/// By what two nodes tell the members of a group apart, whatever the order in their files: it is
-/// the same on both, and another one for each. IPv4 comes first.
-fn order(router: &VirtualRouter) -> (bool, u8, Vec<IpAddr>) {
-    let mut addresses: Vec<IpAddr> = router.addresses.iter().map(ipnet::IpNet::addr).collect();
-    addresses.sort_unstable();
-    let v6 = addresses.iter().any(IpAddr::is_ipv6);
-    (v6, router.router_id, addresses)
+    units(config).into_iter().map(unit).collect()
 }
 
 fn settings(config: &Config, members: &[&VirtualRouter]) -> Settings {
