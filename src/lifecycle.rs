@@ -39,23 +39,19 @@ impl Notifier {
         })
     }
 
-    /// The daemon serves. `status` is one line for `systemctl status`.
+    /// The daemon serves, or has read its configuration again, or refused it. `status` is one line
+    /// for `systemctl status`.
     pub fn ready(&self, status: &str) {
         self.shown.replace(status.to_owned());
         self.send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
     }
 
-    /// The configuration is being read again. [`Self::reloaded`] has to follow.
+    /// The configuration is being read again. [`Self::ready`] has to follow.
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.send(&[NotifyState::Reloading, now]),
             Err(error) => tracing::warn!(%error, "the clock cannot be read"),
         }
-    }
-
-    /// The configuration was read again, or refused.
-    pub fn reloaded(&self) {
-        self.send(&[NotifyState::Ready]);
     }
 
     /// Replaces the line in `systemctl status`, unless it is the same.

@@ -133,7 +133,8 @@ impl Reloader {
             Err(refusal) => refusal.outcome(),
         };
         self.note(&result, &outcome);
-        self.notifier.reloaded();
+        self.notifier
+            .ready(&self.registry.snapshot(Instant::now()).headline());
         outcome
     }
 

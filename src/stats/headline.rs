@@ -17,6 +17,9 @@ impl Snapshot {
         if self.stopping {
             parts.push("draining".to_owned());
         }
+        if let Some(error) = &self.configuration.error {
+            parts.push(format!("the last reload was refused: {error}"));
+        }
         parts.extend(states(&self.virtual_routers));
         parts.push(self.servers_line());
         parts.push(format!(
@@ -127,6 +130,17 @@ mod tests {
         snapshot.stopping = false;
         snapshot.connections.now = 0;
         assert_eq!(snapshot.headline(), "10/10 servers usable; 0 connections");
+    }
+
+    /// `systemctl reload` is over when the daemon was told, whatever comes of it.
+    #[test]
+    fn a_reload_that_was_refused_says_why() {
+        let mut snapshot = snapshot();
+        snapshot.configuration.error = Some("listener amqp cannot bind [::1]:5672".to_owned());
+        let line = snapshot.headline();
+        let start =
+            "the last reload was refused: listener amqp cannot bind [::1]:5672; master of amqp; ";
+        assert!(line.starts_with(start), "{line}");
     }
 
     #[test]

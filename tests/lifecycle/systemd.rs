@@ -80,6 +80,27 @@ async fn hears_ready_only_when_the_first_checks_are_in() {
     assert!(!warren.setup.socket.exists());
 }
 
+/// Whoever reloads by a signal has no other answer.
+#[tokio::test]
+async fn hears_why_a_reload_was_refused() {
+    let server = Fake::new(Mood::Good).await;
+    let (manager, warren) = launch(&server, None);
+    manager.waits_for("READY=1").await;
+    let good = std::fs::read_to_string(warren.setup.file()).unwrap();
+    std::fs::write(warren.setup.file(), format!("{good}\n[listen.two]")).unwrap();
+    warren.daemon.signal(Signal::SIGHUP);
+    manager.waits_for("RELOADING=1").await;
+    let ready = manager.waits_for("READY=1").await;
+    let refused = "STATUS=the last reload was refused: [listen.two] needs `bind`; 1/1 servers";
+    assert!(ready.contains(refused), "{ready}");
+    std::fs::write(warren.setup.file(), good).unwrap();
+    warren.daemon.signal(Signal::SIGHUP);
+    manager.waits_for("RELOADING=1").await;
+    let ready = manager.waits_for("READY=1").await;
+    assert!(ready.contains("STATUS=1/1 servers"), "{ready}");
+    warren.stop(SOON).await;
+}
+
 #[tokio::test]
 async fn hears_stopping_also_before_the_first_checks_are_in() {
     let server = Fake::new(Mood::Silent).await;

@@ -115,6 +115,20 @@ pub(crate) fn reloads_in_two_steps(packages: &Packages) {
     });
     assert_eq!(machine.property("MainPID"), process);
     assert_eq!(machine.property("ActiveState"), "active");
+    // What only the daemon can find out, its status line tells.
+    configure(&machine, &listening_at(&[ENTRANCE, SERVER], 1));
+    machine.ok("systemctl reload warren");
+    let refused = format!("the last reload was refused: listener l1 cannot bind {SERVER}");
+    machine.until("it is refused", || {
+        let status = machine.property("StatusText");
+        status.starts_with(&refused).then_some(())
+    });
+    configure(&machine, &listening_at(&[ENTRANCE], 1));
+    machine.ok("systemctl reload warren");
+    machine.until("it is applied", || {
+        let status = machine.property("StatusText");
+        (!status.contains("refused")).then_some(())
+    });
 }
 
 /// Units that are copies of ours, by what stands still in each: a thread, or all of them.
