@@ -35,7 +35,17 @@ fn folders_are_where_the_program_looks() {
     assert_eq!(folder(DEFAULT_SOCKET), runtime);
     let configuration = Path::new("/etc").join(settings("ConfigurationDirectory")[0]);
     assert_eq!(folder(DEFAULT_CONFIG), configuration);
-    assert_eq!(settings("ExecStart"), ["/usr/sbin/warren run"]);
+}
+
+/// What a drop-in changes in one place.
+#[test]
+fn start_and_reload_have_the_same_file() {
+    let file = format!("WARREN_CONFIG={DEFAULT_CONFIG}");
+    assert_eq!(settings("Environment"), [file]);
+    let start = ["/usr/sbin/warren run -c ${WARREN_CONFIG}"];
+    assert_eq!(settings("ExecStart"), start);
+    let check = "/usr/sbin/warren check -c ${WARREN_CONFIG}";
+    assert_eq!(settings("ExecReload")[0], check);
 }
 
 #[test]
@@ -59,8 +69,10 @@ fn the_folder_of_the_configuration_is_created() {
 
 #[test]
 fn a_reload_checks_the_file_first() {
-    let steps = ["/usr/sbin/warren check", "/bin/kill -HUP $MAINPID"];
-    assert_eq!(settings("ExecReload"), steps);
+    let steps = settings("ExecReload");
+    assert_eq!(steps.len(), 2);
+    assert!(steps[0].starts_with("/usr/sbin/warren check "), "{steps:?}");
+    assert_eq!(steps[1], "/bin/kill -HUP $MAINPID");
 }
 
 #[test]

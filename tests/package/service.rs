@@ -129,6 +129,23 @@ pub(crate) fn reloads_in_two_steps(packages: &Packages) {
         let status = machine.property("StatusText");
         (!status.contains("refused")).then_some(())
     });
+    checks_the_file_of_a_drop_in(&machine);
+}
+
+/// A drop-in names another file in one place, for the start and for the check before a reload.
+fn checks_the_file_of_a_drop_in(machine: &Machine) {
+    machine.ok("mkdir /etc/systemd/system/warren.service.d
+cat >/etc/systemd/system/warren.service.d/file.conf <<'END'
+[Service]
+Environment=WARREN_CONFIG=/etc/warren/other.toml
+END
+mv /etc/warren/warren.toml /etc/warren/other.toml
+systemctl daemon-reload && systemctl restart warren && systemctl reload warren
+mv /etc/warren/other.toml /etc/warren/warren.toml
+echo wrong >/etc/warren/other.toml");
+    machine.fails("systemctl reload warren");
+    let journal = machine.journal();
+    assert!(journal.contains("--> /etc/warren/other.toml:"), "{journal}");
 }
 
 /// Units that are copies of ours, by what stands still in each: a thread, or all of them.
@@ -190,7 +207,7 @@ router_id = 5{number}
 priority = 150
 addresses = [\"192.0.2.10{number}/24\"]
 END
-sed -e 's#^ExecStart=.*#& -c /etc/warren/{what}.toml#' \
+sed -e 's#^Environment=.*#Environment=WARREN_CONFIG=/etc/warren/{what}.toml#' \
     -e 's#^RuntimeDirectory=.*#RuntimeDirectory=copy-{what}#' \
     -e 's#^WatchdogSec=.*#WatchdogSec=1#' /usr/lib/systemd/system/warren.service \
     >/etc/systemd/system/copy-{what}.service
