@@ -67,6 +67,7 @@ fn installs(machine: &Machine) {
     }
     machine.ok("zgrep -q '^warren (' /usr/share/doc/warren/changelog.Debian.gz");
     machine.ok("zgrep -q '^# Changelog' /usr/share/doc/warren/changelog.gz");
+    machine.ok("grep -q '^tokio .*: MIT ' /usr/share/doc/warren/third-party-licences.txt");
     // A start without a configuration fails with its reason, and is not tried again and again.
     machine.fails("systemctl start warren");
     machine.until("it has failed", || {
