@@ -433,7 +433,8 @@ impl Pool {
 
     /// Sets the address that a name resolved to; leases that are out keep the old one. `None`,
     /// while there was never an answer, makes the server [`Health::Down`]; later it changes
-    /// nothing. With check type `none` the first answer makes the server [`Health::Up`].
+    /// nothing. With check type `none` the first answer makes the server [`Health::Up`]. An address
+    /// that an operator has set stays.
     pub fn set_address(
         &self,
         server: usize,
@@ -441,6 +442,17 @@ impl Pool {
         now: Instant,
     ) -> Option<StateChange> {
         self.with(|inside| inside.table.set_address(server, address, now))
+    }
+
+    /// Sets the address by an operator's word: it stays, whatever the name of the server resolves
+    /// to.
+    pub fn override_address(
+        &self,
+        server: usize,
+        address: SocketAddr,
+        now: Instant,
+    ) -> Option<StateChange> {
+        self.with(|inside| inside.table.override_address(server, address, now))
     }
 
     /// Where the server listens now; `None` while its name does not resolve.

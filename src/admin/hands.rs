@@ -114,7 +114,7 @@ impl Hands {
             }
             Change::Address(place, address) => {
                 let pool = self.pool(place);
-                self.tell(&pool, pool.set_address(place.server, Some(*address), now));
+                self.tell(&pool, pool.override_address(place.server, *address, now));
                 self.check_soon(place);
             }
             Change::Checked(place, checked) => {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Display};
+use std::net::SocketAddr;
 
 use super::{CheckKind, Config, Listener, Pool, Server};
 
@@ -13,6 +14,15 @@ pub struct Plan {
     pub changes: Vec<String>,
     /// What takes effect at the next start only, a line each.
     pub later: Vec<String>,
+}
+
+/// What a running server has that no file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Running {
+    /// Its open connections.
+    pub open: u32,
+    /// Its address, if an operator has set another one than the file.
+    pub address: Option<SocketAddr>,
 }
 
 /// The settings of something, in the words of the file.
@@ -54,10 +64,14 @@ fn fixed(config: &Config) -> Settings {
     ]
 }
 
-/// What `after` changes of `before`, but for virtual routers. `open` knows how many connections a
-/// server has, by pool and name.
+/// What `after` changes of `before`, but for virtual routers. `running` knows the servers, by pool
+/// and name.
 #[must_use]
-pub fn changes(before: &Config, after: &Config, open: impl Fn(&str, &str) -> u32) -> Vec<String> {
+pub fn changes(
+    before: &Config,
+    after: &Config,
+    running: impl Fn(&str, &str) -> Running,
+) -> Vec<String> {
     let mut lines = differences(&process(before), &process(after));
     let pool = |config: &Config, index: usize| config.pools[index].name.clone();
     compare(
@@ -79,13 +93,14 @@ pub fn changes(before: &Config, after: &Config, open: impl Fn(&str, &str) -> u32
     );
     for pool in &after.pools {
         if let Some(known) = before.pools.iter().find(|known| known.name == pool.name) {
-            compare_servers(known, pool, &open, &mut lines);
+            compare_servers(known, pool, &running, &mut lines);
         }
     }
     for pool in &before.pools {
         if !after.pools.iter().any(|one| one.name == pool.name) {
             let servers = pool.servers.iter();
-            let open: u32 = servers.map(|server| open(&pool.name, &server.name)).sum();
+            let open = servers.map(|server| running(&pool.name, &server.name).open);
+            let open: u32 = open.sum();
             lines.extend(stay(&format!("pool {}", pool.name), open));
         }
     }
@@ -149,9 +164,9 @@ fn pool_settings(pool: &Pool) -> Settings {
     ]
 }
 
-fn server_settings(server: &Server) -> Settings {
+fn server_settings(server: &Server, address: String) -> Settings {
     vec![
-        ("address", server.address.to_string()),
+        ("address", address),
         ("weight", server.weight.to_string()),
         ("max_connections", server.max_connections.to_string()),
         ("backup", server.backup.to_string()),
@@ -199,7 +214,7 @@ fn compare<T: PartialEq>(
 fn compare_servers(
     before: &Pool,
     after: &Pool,
-    open: &impl Fn(&str, &str) -> u32,
+    running: &impl Fn(&str, &str) -> Running,
     lines: &mut Vec<String>,
 ) {
     if credentials(&before.check.kind) != credentials(&after.check.kind) {
@@ -215,13 +230,22 @@ fn compare_servers(
             lines.push(format!("{label}: new, {}", server.address));
             continue;
         };
-        let settings = differences(&server_settings(known), &server_settings(server));
+        let seen = running(&before.name, &known.name);
+        let moves = known.address != server.address;
+        let set = seen
+            .address
+            .filter(|_| moves)
+            .map(|at| format!("{at} (set)"));
+        let left = set.unwrap_or_else(|| known.address.to_string());
+        let settings = differences(
+            &server_settings(known, left.clone()),
+            &server_settings(server, server.address.to_string()),
+        );
         if !settings.is_empty() {
             lines.push(format!("{label}: {}", settings.join("; ")));
         }
-        if known.address != server.address {
-            let open = open(&before.name, &known.name);
-            lines.extend(stay(&format!("{label} at {}", known.address), open));
+        if moves {
+            lines.extend(stay(&format!("{label} at {left}"), seen.open));
         }
     }
     let gone = before
@@ -231,7 +255,7 @@ fn compare_servers(
     for server in gone {
         let label = format!("server {}/{}", before.name, server.name);
         lines.push(format!("{label}: removed"));
-        lines.extend(stay(&label, open(&before.name, &server.name)));
+        lines.extend(stay(&label, running(&before.name, &server.name).open));
     }
 }
 

@@ -22,7 +22,7 @@ use super::{StartError, budget};
 use crate::admin::Events;
 use crate::admin::reload::{Outcome, Wish};
 pub(super) use crate::admin::reload::{REQUESTS, Request};
-use crate::config::diff::{self, Plan};
+use crate::config::diff::{self, Plan, Running};
 use crate::config::error::Problems;
 use crate::config::{self, Config};
 use crate::exit;
@@ -201,9 +201,10 @@ impl Reloader {
             loaded.map_err(|problems| Refusal::Problems(Box::new(problems)))?;
         let scene = self.registry.scene();
         let later = diff::hold_back(&scene.config, &mut config);
-        let open = open(&scene);
-        let open = |pool: &str, server: &str| open.get(&(pool, server)).copied().unwrap_or(0);
-        let mut changes = diff::changes(&scene.config, &config, open);
+        let running = running(&scene);
+        let running =
+            |pool: &str, server: &str| running.get(&(pool, server)).copied().unwrap_or_default();
+        let mut changes = diff::changes(&scene.config, &config, running);
         changes.extend(difference::lines(&scene.config, &config));
         Ok(Next {
             config: Arc::new(config),
@@ -314,13 +315,21 @@ impl Reloader {
     }
 }
 
-/// Open connections by pool and server.
-fn open(scene: &Scene) -> HashMap<(&str, &str), u32> {
+/// What the servers have now, by pool and name.
+fn running(scene: &Scene) -> HashMap<(&str, &str), Running> {
     let now = Instant::now();
     let pools = scene.config.pools.iter().zip(&scene.pools);
     let servers = pools.flat_map(|(config, pool)| {
         let servers = config.servers.iter().zip(pool.snapshot(now));
-        servers.map(|(server, state)| ((&*config.name, &*server.name), state.open))
+        servers.map(|(server, state)| {
+            let filed = server.address.to_string();
+            let set = state.address.filter(|_| state.overridden);
+            let running = Running {
+                open: state.open,
+                address: set.filter(|address| address.to_string() != filed),
+            };
+            ((&*config.name, &*server.name), running)
+        })
     });
     servers.collect()
 }

@@ -117,6 +117,8 @@ pub struct ServerSnapshot {
     pub downtime: Duration,
     /// Current address; `None` while its name does not resolve.
     pub address: Option<std::net::SocketAddr>,
+    /// An operator has set the address.
+    pub overridden: bool,
 }
 
 /// The last check of a server and where its hysteresis stands.

@@ -36,6 +36,8 @@ pub(super) struct Table {
 /// Where new connections to a server go.
 struct Target {
     address: Option<SocketAddr>,
+    /// An operator has set the address: what the name resolves to does not count.
+    overridden: bool,
     epoch: u32,
 }
 
@@ -242,7 +244,11 @@ impl Target {
             Host::Ip(ip) => Some(SocketAddr::new(*ip, server.address.port)),
             Host::Name(_) => None,
         };
-        Self { address, epoch: 0 }
+        Self {
+            address,
+            overridden: false,
+            epoch: 0,
+        }
     }
 }
 
@@ -269,5 +275,6 @@ fn copy(load: &Load, target: &Target, record: &Record, now: Instant) -> ServerSn
         downs: record.downs,
         downtime: record.downtime(now),
         address: target.address,
+        overridden: target.overridden,
     }
 }

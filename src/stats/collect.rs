@@ -476,10 +476,13 @@ fn server_status(
     now: Instant,
 ) -> ServerStatus {
     let config = server.config();
+    let configured = config.address.to_string();
+    let address = state.address.map(|address| address.to_string());
     ServerStatus {
         name: config.name.clone(),
         number: server.number,
-        configured: config.address.to_string(),
+        overridden: state.overridden && address.as_ref() != Some(&configured),
+        configured,
         host_name: match &config.address.host {
             Host::Ip(_) => None,
             Host::Name(name) => Some(name.clone()),

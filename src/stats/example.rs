@@ -345,6 +345,7 @@ fn server(name: &str, state: State, address: &str, open: u32) -> ServerStatus {
         host_name: None,
         port: 5672,
         address: Some(address.parse().unwrap()),
+        overridden: false,
         state,
         healthy: match state {
             State::Unknown => None,

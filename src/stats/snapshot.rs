@@ -528,6 +528,9 @@ pub struct ServerStatus {
     pub port: u16,
     /// Where it listens now; `null` while its name does not resolve.
     pub address: Option<std::net::SocketAddr>,
+    /// An operator has set `address`, and it is another one than in the configuration.
+    #[serde(default)]
+    pub overridden: bool,
     /// Health and the operator's will together.
     pub state: State,
     /// What the check alone says: `null` before the first one.

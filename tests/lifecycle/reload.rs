@@ -249,6 +249,36 @@ async fn counters_and_what_was_set_at_run_time_are_kept() {
 }
 
 #[tokio::test]
+async fn an_address_that_was_set_at_run_time_stays_until_the_file_has_another() {
+    let [one, two] = [Fake::new(Mood::Good).await, Fake::new(Mood::Good).await];
+    let named = |port: u16, rise: u32| {
+        let rest = checked(&[]).replace("rise = 1", &format!("rise = {rise}"));
+        format!("{rest}one = \"localhost:{port}\"\n")
+    };
+    let warren = Setup::new("", &named(one.address.port(), 1)).start().await;
+    let set = format!(
+        "set server p/one addr 127.0.0.1 port {}",
+        two.address.port()
+    );
+    let _ = warren.ask(&set).unwrap();
+    warren.shows("one", "status", "UP").await;
+    let said = reload(&warren, "", &named(one.address.port(), 2));
+    assert_eq!(said, "pool p: check.rise 1 -> 2\n");
+    drop(one);
+    warren.client().await.echo().await.unwrap();
+    let status: serde_json::Value =
+        serde_json::from_str(&warren.ask("warren status").unwrap()).unwrap();
+    let server = &status["pools"][0]["servers"][0];
+    assert_eq!(server["address"], two.address.to_string());
+    assert_eq!(server["overridden"], true);
+    warren.setup.write("", &named(9, 2));
+    let planned = String::from_utf8(tell(&warren, "diff").stdout).unwrap();
+    let address = two.address;
+    let line = format!("server p/one: address {address} (set) -> localhost:9\n");
+    assert!(planned.starts_with(&line), "{planned}");
+}
+
+#[tokio::test]
 async fn listeners_come_and_go_and_their_connections_stay() {
     let server = Fake::new(Mood::Good).await;
     let mut warren = Setup::new("", &unchecked(server.address)).start().await;

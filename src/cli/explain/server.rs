@@ -63,6 +63,7 @@ pub(super) fn explain(pool: &PoolSnapshot, server: &ServerStatus, events: &[&Eve
     if let Some(words) = also(server, reason) {
         said.push(words);
     }
+    said.extend(address(server));
     if let Some(words) = weight(server, reason) {
         said.push(words);
     }
@@ -82,7 +83,10 @@ fn verdict(
     events: &[&Event],
 ) -> String {
     let name = full_name(pool, server);
-    let address = &server.configured;
+    let address = match server.address {
+        Some(address) if server.overridden => &address.to_string(),
+        _ => &server.configured,
+    };
     let time = age(server.since_ms);
     let who = operator(events);
     let not = format!("{name} ({address}) gets no new connections");
@@ -191,6 +195,14 @@ fn also(server: &ServerStatus, reason: Reason) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// That its address is another one than in the configuration.
+fn address(server: &ServerStatus) -> Option<String> {
+    let filed = &server.configured;
+    server
+        .overridden
+        .then(|| format!("An operator has set its address; the configuration has {filed}."))
 }
 
 /// That its weight is another one than in the configuration.

@@ -28,7 +28,11 @@ two = "192.0.2.2:5672"
 
 /// What `after` changes of [`BASE`] when every server has three connections.
 fn changed(after: &str) -> Vec<String> {
-    changes(&config(BASE), &config(after), |_, _| 3)
+    let three = Running {
+        open: 3,
+        address: None,
+    };
+    changes(&config(BASE), &config(after), |_, _| three)
 }
 
 #[test]
@@ -106,6 +110,19 @@ fn connections_that_stay_are_counted() {
             "server rabbit/one at 192.0.2.1:5672: its 3 connections stay until they end"
         ]
     );
+    let set = Running {
+        open: 1,
+        address: Some("10.0.0.9:5672".parse().unwrap()),
+    };
+    assert_eq!(
+        changes(&config(BASE), &config(&moved), |_, _| set),
+        [
+            "server rabbit/one: address 10.0.0.9:5672 (set) -> 192.0.2.7:5672",
+            "server rabbit/one at 10.0.0.9:5672 (set): its 1 connection stays until it ends"
+        ]
+    );
+    // What an operator has set stays, so it is no change.
+    assert!(changes(&config(BASE), &config(BASE), |_, _| set).is_empty());
     let renamed = BASE.replace("rabbit", "hare");
     assert_eq!(
         changed(&renamed),
@@ -133,7 +150,7 @@ fn a_password_is_not_shown() {
         std::fs::write(&file, password).unwrap();
         config(&text)
     };
-    let lines = changes(&read("old"), &read("new"), |_, _| 0);
+    let lines = changes(&read("old"), &read("new"), |_, _| Running::default());
     assert_eq!(
         lines,
         ["pool rabbit: check.username or check.password changed"]
@@ -157,6 +174,6 @@ fn what_takes_a_restart_stays_as_it_is() {
     );
     assert_eq!(after.global.workers, 2);
     assert_eq!(after.admin, before.admin);
-    let lines = changes(&before, &after, |_, _| 0);
+    let lines = changes(&before, &after, |_, _| Running::default());
     assert_eq!(lines, ["global.drain_timeout 30s -> 1s"]);
 }

@@ -31,7 +31,8 @@ const BLOCKED: &[u8] = b"\x01\0\0\0\0\0\x0F\0\x0A\0\x3C\x0Alow memory\xCE";
 struct Watched {
     pool: Arc<Pool>,
     changes: Rc<RefCell<Vec<StateChange>>>,
-    _monitors: Monitors,
+    monitors: Monitors,
+    on_change: OnChange,
 }
 
 impl Watched {
@@ -50,7 +51,8 @@ impl Watched {
         Self {
             pool,
             changes,
-            _monitors: monitors,
+            monitors,
+            on_change,
         }
     }
 
@@ -421,6 +423,28 @@ async fn name_is_resolved_before_the_first_check() {
             let watched = Watched::over(config).await;
             assert_eq!(watched.becomes(State::Up).await, reason);
         }
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// Its check has changed, so that its name is looked up again.
+#[tokio::test]
+async fn an_address_that_an_operator_has_set_is_checked_on() {
+    let test = async {
+        let (_broker, address, _serving) = broker().await;
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut config = pool(CheckKind::Tcp, address);
+        config.servers[0].address.host = Host::Name("localhost".to_owned());
+        let mut watched = Watched::over(config.clone()).await;
+        watched.becomes(State::Up).await;
+        let now = std::time::Instant::now();
+        let _ = watched.pool.override_address(0, nobody, now);
+        (config.check.rise, config.check.fall) = (1, 1);
+        watched.pool.reconfigure(&config, 0, &[], now);
+        let pools = [Arc::clone(&watched.pool)];
+        watched.monitors.follow(&pools, &watched.on_change).await;
+        assert_eq!(watched.becomes(State::Down).await, "connection refused");
+        assert_eq!(watched.pool.address(0), Some(nobody));
     };
     LocalSet::new().run_until(test).await;
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::Table;
+use super::{Table, Target};
 use crate::config::OnDown;
 use crate::pool::Report;
 use crate::pool::choose::SHARES_PER_WEIGHT;
@@ -74,19 +74,45 @@ impl Table {
         address: Option<SocketAddr>,
         now: Instant,
     ) -> Option<StateChange> {
-        let known = self.targets[server].address.is_some();
+        let Target {
+            address: known,
+            overridden,
+            ..
+        } = self.targets[server];
         match address {
-            None if known => None,
+            _ if overridden => None,
+            None if known.is_some() => None,
             None => self.change(server, "its name does not resolve", now, |table| {
                 table.set_health(server, Health::Down, now);
             }),
-            Some(_) => self.change(server, "its name resolved", now, |table| {
-                table.targets[server].address = address;
-                if !known && !table.checked {
-                    table.set_health(server, Health::Up, now);
-                }
-            }),
+            Some(address) => self.readdress(server, address, "its name resolved", now),
         }
+    }
+
+    /// Takes an operator's word for the address of a server.
+    pub(in crate::pool) fn override_address(
+        &mut self,
+        server: usize,
+        address: SocketAddr,
+        now: Instant,
+    ) -> Option<StateChange> {
+        self.targets[server].overridden = true;
+        self.readdress(server, address, "an operator has set its address", now)
+    }
+
+    fn readdress(
+        &mut self,
+        server: usize,
+        address: SocketAddr,
+        reason: &str,
+        now: Instant,
+    ) -> Option<StateChange> {
+        self.change(server, reason, now, |table| {
+            let known = table.targets[server].address.replace(address);
+            if known.is_none() && !table.checked {
+                table.set_health(server, Health::Up, now);
+            }
+        })
     }
 
     /// Sets the weight; a slow start goes on with it.
@@ -198,7 +224,7 @@ impl Table {
         true
     }
 
-    fn is_usable(&self, server: usize) -> bool {
+    pub(in crate::pool) fn is_usable(&self, server: usize) -> bool {
         let record = &self.records[server];
         record.health == Health::Up
             && record.admin == Admin::Ready

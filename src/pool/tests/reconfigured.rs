@@ -103,6 +103,32 @@ fn who_is_removed_serves_until_it_is_retired_and_keeps_its_connections() {
 }
 
 #[test]
+fn an_address_that_an_operator_has_set_stays() {
+    let mut settings = settings(Balance::First, 1);
+    settings.servers[0].address.host = Host::Name("rabbit.invalid".to_owned());
+    let pool = up(settings.clone());
+    let [resolved, set]: [SocketAddr; 2] =
+        ["192.0.2.1:5672", "10.0.0.9:5672"].map(|text| text.parse().unwrap());
+    let now = Instant::now();
+    pool.set_address(0, Some(resolved), now);
+    assert!(!shown(&pool, "rabbit-0").overridden);
+    pool.override_address(0, set, now);
+    settings.check.fall += 1;
+    reconfigure(&pool, &settings);
+    // Whoever checks it begins anew, and looks its name up.
+    pool.set_address(0, None, now);
+    pool.set_address(0, Some(resolved), now);
+    assert_eq!(pool.address(0), Some(set));
+    assert!(shown(&pool, "rabbit-0").overridden);
+    // Another one in the file counts.
+    settings.servers[0].address.port += 1;
+    reconfigure(&pool, &settings);
+    assert_eq!(pool.address(0), None);
+    pool.set_address(0, Some(resolved), now);
+    assert_eq!(pool.address(0), Some(resolved));
+}
+
+#[test]
 fn who_comes_back_is_checked_first() {
     let both = settings(Balance::Leastconn, 2);
     let mut one = both.clone();

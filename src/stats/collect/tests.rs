@@ -158,3 +158,17 @@ fn what_stays_keeps_its_history_wherever_it_is_in_the_file() {
     registry.sample(start + Duration::from_secs(3));
     assert_eq!(look().pools[1].servers[1].session_rate.max, 7);
 }
+
+#[test]
+fn an_address_is_set_when_it_is_not_that_of_the_file() {
+    let registry = registry();
+    let now = Instant::now();
+    let pool = &registry.scene().pools[0];
+    for (address, set) in [("10.0.0.9:3", true), ("127.0.0.1:3", false)] {
+        let _ = pool.override_address(0, address.parse().unwrap(), now);
+        let snapshot = registry.snapshot(now);
+        let server = &snapshot.pools[0].servers[0];
+        assert_eq!(server.address, address.parse().ok());
+        assert_eq!(server.overridden, set);
+    }
+}

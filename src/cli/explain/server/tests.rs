@@ -142,6 +142,19 @@ fn what_an_operator_did_is_said() {
 }
 
 #[test]
+fn an_address_that_an_operator_has_set_is_the_one_in_force() {
+    let moved = said("rabbit-1", |pool, at| {
+        pool.servers[at].address = Some("10.0.0.9:5673".parse().unwrap());
+        pool.servers[at].overridden = true;
+    });
+    let words = [
+        "rabbit/rabbit-1 (10.0.0.9:5673) gets new connections",
+        "An operator has set its address; the configuration has 192.0.2.21:5672.",
+    ];
+    expect(moved, Reason::Used, &words);
+}
+
+#[test]
 fn the_operator_is_named_who_did_it_last() {
     let pool = rabbit();
     let event = |uid| Event {

@@ -112,6 +112,7 @@ fn row(pool: &PoolSnapshot, server: &ServerStatus) -> Vec<Cell> {
 
 fn address(server: &ServerStatus) -> String {
     match (&server.host_name, server.address) {
+        (_, Some(address)) if server.overridden => format!("{address} (set)"),
         (Some(_), Some(address)) => format!("{} ({})", server.configured, address.ip()),
         (Some(_), None) => format!("{} (unresolved)", server.configured),
         (None, _) => server.configured.clone(),

@@ -129,6 +129,20 @@ fn many_problems_are_counted() {
 }
 
 #[test]
+fn an_address_that_an_operator_has_set_is_shown_as_such() {
+    let mut snapshot = snapshot();
+    for server in &mut snapshot.pools[0].servers {
+        server.address = Some("10.0.0.9:5673".parse().unwrap());
+        server.overridden = true;
+    }
+    let text = render(&snapshot, Room::ENDLESS, false);
+    for name in ["rabbit-1", "rabbit-7"] {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(line.contains(" 10.0.0.9:5673 (set)  "), "{line}");
+    }
+}
+
+#[test]
 fn a_listener_that_an_operator_closed_says_so() {
     let mut snapshot = snapshot();
     snapshot.listeners[0].paused = true;
