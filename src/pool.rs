@@ -12,10 +12,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 use crate::config;
 use crate::health::verdict::{CheckResult, Verdict};
@@ -100,8 +100,11 @@ pub struct Server {
     config: ArcSwap<config::Server>,
     /// Its place in the table, written under the pool's lock.
     place: AtomicUsize,
-    watcher: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Hears of suspicions.
+    watcher: ArcSwapOption<Watcher>,
 }
+
+type Watcher = Box<dyn Fn() + Send + Sync>;
 
 impl Server {
     fn new(config: &config::Server, number: usize, workers: usize) -> Arc<Self> {
@@ -116,7 +119,7 @@ impl Server {
             unchecked: AtomicBool::new(false),
             config: ArcSwap::from_pointee(config.clone()),
             place: AtomicUsize::new(0),
-            watcher: OnceLock::new(),
+            watcher: ArcSwapOption::empty(),
         })
     }
 
@@ -140,15 +143,14 @@ impl Server {
 
     /// Tells whoever checks it that a connection to it has failed.
     pub fn suspect(&self) {
-        if let Some(watcher) = self.watcher.get() {
+        if let Some(watcher) = &*self.watcher.load() {
             watcher();
         }
     }
 
-    /// `watcher` hears of every suspicion from now on. There is one for as long as the server is.
+    /// `watcher` hears of every suspicion from now on, in place of the one before.
     pub fn set_watcher(&self, watcher: impl Fn() + Send + Sync + 'static) {
-        // The first one stays.
-        let _ = self.watcher.set(Box::new(watcher));
+        self.watcher.store(Some(Arc::new(Box::new(watcher))));
     }
 }
 

@@ -129,6 +129,21 @@ fn an_address_that_an_operator_has_set_stays() {
 }
 
 #[test]
+fn suspicions_are_told_to_the_last_watcher() {
+    let pool = up(settings(Balance::First, 1));
+    let server = Arc::clone(&pool.setup().servers[0]);
+    let bells = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    for bell in bells.clone() {
+        server.set_watcher(move || bell.store(true, Ordering::Relaxed));
+    }
+    server.suspect();
+    assert_eq!(
+        bells.map(|bell| bell.load(Ordering::Relaxed)),
+        [false, true]
+    );
+}
+
+#[test]
 fn who_comes_back_is_checked_first() {
     let both = settings(Balance::Leastconn, 2);
     let mut one = both.clone();
