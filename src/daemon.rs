@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
 mod bind;
@@ -304,7 +304,6 @@ async fn control(
     let hands = Hands::new(&registry, &on_change, &events, &signal, &limits, &reloads);
     let _socket_file = serve_admin(&hands)?;
     let monitors = Rc::new(RefCell::new(Monitors::default()));
-    let watch = serve_http(&hands);
     let mut control = Control {
         registry: Arc::clone(&registry),
         election: Rc::clone(&election),
@@ -312,8 +311,9 @@ async fn control(
         commands,
         reloads,
         notifier: Rc::clone(&notifier),
-        watch,
+        watch: serve_http(&hands),
         events: Rc::clone(&events),
+        stopping: Rc::default(),
     };
     // Clients wait in the backlog until the first checks have said which servers there are.
     let first_round = monitors
@@ -336,6 +336,9 @@ async fn control(
     let threads = serving.await?;
     let reloader = Reloader {
         file,
+        served: RefCell::new(registry.scene()),
+        waiting: RefCell::default(),
+        stopping: Rc::clone(&control.stopping),
         registry,
         election,
         monitors: Rc::clone(&monitors),
@@ -348,12 +351,8 @@ async fn control(
     tokio::task::spawn_local(Rc::new(reloader).run(requests));
     control.notifier.ready(&control.status());
     ready();
-    let how = control.keep_house().await;
-    let how = control.give_up_addresses(how).await;
-    control.stop(how).await;
-    // A worker that panicked has aborted the process already.
-    threads.into_iter().for_each(|thread| drop(thread.join()));
-    say_farewell(monitors.take()).await;
+    control.live().await;
+    say_farewell(threads, monitors.take()).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -375,8 +374,11 @@ fn start_workers(
         .map_err(StartError::Thread)
 }
 
-/// Lets the checks end in order. Brokers that do not answer are not waited for.
-async fn say_farewell(monitors: Monitors) {
+/// Waits for the workers, and lets the checks end in order. Brokers that do not answer are not
+/// waited for.
+async fn say_farewell(threads: Vec<JoinHandle<()>>, monitors: Monitors) {
+    // A worker that panicked has aborted the process already.
+    threads.into_iter().for_each(|thread| drop(thread.join()));
     // All say goodbye before one is waited for: a broker that hangs must not use up others' time.
     monitors.end();
     let _ = tokio::time::timeout(FAREWELL, monitors.ended()).await;
@@ -439,6 +441,8 @@ struct Control {
     notifier: Rc<Notifier>,
     watch: Rc<Watch>,
     events: Rc<Events>,
+    /// Rings when we begin to stop.
+    stopping: Rc<Notify>,
 }
 
 impl Control {
@@ -481,6 +485,13 @@ impl Control {
                 None => pending().await,
             }
         }
+    }
+
+    /// Serves until somebody stops us, and goes the way down.
+    async fn live(&mut self) {
+        let how = self.keep_house().await;
+        let how = self.give_up_addresses(how).await;
+        self.stop(how).await;
     }
 
     /// Everything periodic, until somebody stops us, or stops us again.
@@ -539,8 +550,7 @@ impl Control {
         let Some(elected) = self.election.ended.take().filter(|_| how != Command::End) else {
             return how;
         };
-        self.registry.stopping.store(true, Ordering::Relaxed);
-        self.notifier.stopping();
+        self.begin_to_stop();
         let longest = election::longest_farewell(&self.registry.config());
         self.notifier
             .extend_timeout(longest + Duration::from_secs(5));
@@ -572,11 +582,17 @@ impl Control {
         }
     }
 
+    /// Says to everybody that nothing new is to begin.
+    fn begin_to_stop(&self) {
+        self.registry.stopping.store(true, Ordering::Relaxed);
+        self.notifier.stopping();
+        self.stopping.notify_one();
+    }
+
     /// The way down: no new clients, then wait, then reset what is left.
     async fn stop(&mut self, how: Command) {
         let drain = self.registry.config().global.drain_timeout;
-        self.registry.stopping.store(true, Ordering::Relaxed);
-        self.notifier.stopping();
+        self.begin_to_stop();
         let open = self.registry.connections.get();
         if how == Command::Stop {
             tracing::info!(open, drain_timeout = ?drain, "draining: no new connections");

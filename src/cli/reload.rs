@@ -16,8 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[command(after_help = "\
 The file is the one that the daemon was started with. One that is wrong changes nothing.
 
-Exit code: 0 applied, or could be; 1 the daemon cannot be reached, or stops; 69 an address could not
-be had; 77 a capability is missing; 78 the configuration is wrong.")]
+Exit code: 0 applied, or could be; 1 the daemon cannot be reached, or stops, or another reload came
+before new servers were checked; 69 an address could not be had; 77 a capability is missing; 78 the
+configuration is wrong.")]
 pub struct Options {
     /// The daemon's admin socket
     #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]

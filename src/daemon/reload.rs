@@ -5,17 +5,20 @@
 //! listener without a server: pools and limits change, new servers are checked once, the workers
 //! take the new listeners, servers that were removed get no more connections, and the virtual
 //! routers follow. Whatever stays the same is not touched.
+//!
+//! Nobody waits for those checks but who asked for the reload: meanwhile the configuration is in
+//! force, and the workers serve the listeners of the one before. Another reload takes over what the
+//! first one has bound, and what that one waits for is waited for, too.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::election::Election;
 use super::{StartError, budget};
@@ -27,14 +30,17 @@ use crate::config::error::Problems;
 use crate::config::{self, Config};
 use crate::exit;
 use crate::health::monitor::{Monitors, OnChange};
-use crate::lifecycle::{Notifier, fd_store};
-use crate::proxy::inquiry::{Inbox, Question};
-use crate::proxy::listener;
+use crate::lifecycle::Notifier;
+use crate::proxy::inquiry::Inbox;
 use crate::proxy::worker::{CommonLimits, Sockets};
 use crate::stats::{Registry, Scene};
 use crate::vrrp::difference;
 
+mod doors;
 mod dynamic;
+mod waiting;
+
+use waiting::Waiting;
 
 /// How long reading the file may take.
 const LOADING: Duration = Duration::from_secs(10);
@@ -56,6 +62,12 @@ pub(super) struct Reloader {
     /// By worker.
     pub(super) inboxes: Arc<[Inbox]>,
     pub(super) notifier: Rc<Notifier>,
+    /// Rings when the daemon begins to stop.
+    pub(super) stopping: Rc<Notify>,
+    /// Whose listeners the workers serve.
+    pub(super) served: RefCell<Arc<Scene>>,
+    /// The reload that waits for first checks.
+    pub(super) waiting: RefCell<Option<Waiting>>,
 }
 
 /// Why nothing was changed.
@@ -86,25 +98,33 @@ struct Next {
 impl Reloader {
     /// Serves requests, one after the other.
     pub(super) async fn run(self: Rc<Self>, mut requests: mpsc::Receiver<Request>) {
-        while let Some(Request { wish, reply }) = requests.recv().await {
-            let outcome = match wish {
-                Wish::Apply => self.reload().await,
-                // It changes nothing, so nobody has to wait for it.
-                Wish::Show => {
-                    let this = Rc::clone(&self);
-                    tokio::task::spawn_local(async move {
-                        let outcome = this.show().await;
-                        // Whoever asked may have gone.
-                        let _ = reply.map(|reply| reply.send(outcome).is_ok());
-                    });
-                    continue;
-                }
-                Wish::Add(pool, server) => self.add(&pool, *server).await,
-                Wish::Delete(pool, server) => self.delete(&pool, &server).await,
-            };
-            // Whoever asked may have gone.
-            let _ = reply.map(|reply| reply.send(outcome).is_ok());
+        loop {
+            // A reload that has nothing to wait for is through before the next one begins.
+            tokio::select! {
+                biased;
+                () = self.stopping.notified() => self.cut_short(),
+                () = self.checked() => self.finish().await,
+                request = requests.recv() => match request {
+                    Some(request) => self.obey(request).await,
+                    None => return,
+                },
+            }
         }
+    }
+
+    async fn obey(self: &Rc<Self>, Request { wish, reply }: Request) {
+        let outcome = match wish {
+            Wish::Apply => return self.reload(reply).await,
+            // It changes nothing, so nobody has to wait for it.
+            Wish::Show => {
+                let this = Rc::clone(self);
+                tokio::task::spawn_local(async move { answer(reply, this.show().await) });
+                return;
+            }
+            Wish::Add(pool, server) => self.add(&pool, *server),
+            Wish::Delete(pool, server) => self.delete(&pool, &server),
+        };
+        answer(reply, outcome);
     }
 
     /// What a reload would change.
@@ -122,69 +142,90 @@ impl Reloader {
         }
     }
 
-    async fn reload(&self) -> Outcome {
+    /// Puts what the file says in force. The answer comes when its new servers have been checked.
+    async fn reload(&self, reply: Option<oneshot::Sender<Outcome>>) {
         self.notifier.reloading();
-        let result = self.read_and_apply().await;
-        let outcome = match &result {
-            Ok(next) => Outcome {
-                code: exit::GOOD,
-                text: describe(next),
-            },
-            Err(refusal) => refusal.outcome(),
-        };
-        self.note(&result, &outcome);
-        self.notifier
-            .ready(&self.registry.snapshot(Instant::now()).headline());
-        outcome
-    }
-
-    /// The log, the events, and what the metrics show.
-    fn note(&self, result: &Result<Next, Refusal>, outcome: &Outcome) {
-        let mut reloads = self.registry.reloads();
-        match result {
-            Ok(next) => {
-                reloads.succeeded(SystemTime::now());
-                for warning in next.warnings.iter() {
-                    tracing::warn!(code = warning.code, "configuration: {}", warning.what);
-                }
-                for change in next.plan.changes.iter().take(MOST_LINES) {
-                    tracing::info!("reload: {change}");
-                    self.events.note(&format!("reload: {change}"));
-                }
-                let more = next.plan.changes.len().saturating_sub(MOST_LINES);
-                if more > 0 {
-                    tracing::info!("reload: and {more} more changes");
-                    self.events
-                        .note(&format!("reload: and {more} more changes"));
-                }
-                for change in &next.plan.later {
-                    tracing::warn!("reload: {change}: takes effect at the next start");
-                }
-                let changes = next.plan.changes.len();
-                tracing::info!(changes, "the configuration was reloaded");
-            }
+        match self.read_and_prepare().await {
+            Ok((next, prepared)) => self.apply(next, prepared, reply),
             Err(refusal) => {
-                reloads.failed(refusal.in_a_line());
-                let lines = outcome.text.lines().filter(|line| !line.trim().is_empty());
-                for line in lines.take(MOST_LINES) {
-                    tracing::error!("reload: {line}");
+                let outcome = refusal.outcome();
+                self.note_refused(&refusal, &outcome);
+                // The one before goes on, and says so itself.
+                if self.waiting.borrow().is_none() {
+                    self.ready();
                 }
-                tracing::error!("the configuration was not reloaded: the one before stays");
-                self.events
-                    .note("reload: refused, the configuration before stays");
+                answer(reply, outcome);
             }
         }
     }
 
-    async fn read_and_apply(&self) -> Result<Next, Refusal> {
-        if self.registry.stopping.load(Ordering::Relaxed) {
-            return Err(Refusal::Unable("the daemon is stopping"));
-        }
+    async fn read_and_prepare(&self) -> Result<(Next, Prepared), Refusal> {
+        self.goes_on()?;
         let next = self.read().await?;
+        // It may have been told to stop meanwhile.
+        self.goes_on()?;
         let prepared = self.prepare(&next.config)?;
-        let config = Arc::clone(&next.config);
-        self.apply(config, prepared, |_| ()).await;
-        Ok(next)
+        Ok((next, prepared))
+    }
+
+    fn goes_on(&self) -> Result<(), Refusal> {
+        match self.registry.stopping.load(Ordering::Relaxed) {
+            true => Err(Refusal::Unable("the daemon is stopping")),
+            false => Ok(()),
+        }
+    }
+
+    /// Puts a configuration in force, and waits for the first checks of its servers.
+    fn apply(&self, next: Next, prepared: Prepared, reply: Option<oneshot::Sender<Outcome>>) {
+        let bound = self.overtake();
+        let scene = self.put_in_force(Arc::clone(&next.config), prepared.max_connections);
+        self.note_applied(&next);
+        let waiting = Waiting {
+            next,
+            sockets: doors::join(bound, prepared.sockets, &scene),
+            checked: Box::pin(self.follow(&scene)),
+            reply,
+        };
+        self.waiting.replace(Some(waiting));
+    }
+
+    /// Tells the service manager that it is over.
+    fn ready(&self) {
+        let status = self.registry.snapshot(Instant::now()).headline();
+        self.notifier.ready(&status);
+    }
+
+    /// The log, the events, and what the metrics show of a configuration that is in force.
+    fn note_applied(&self, next: &Next) {
+        self.registry.reloads().succeeded(SystemTime::now());
+        for warning in next.warnings.iter() {
+            tracing::warn!(code = warning.code, "configuration: {}", warning.what);
+        }
+        for change in next.plan.changes.iter().take(MOST_LINES) {
+            tracing::info!("reload: {change}");
+            self.events.note(&format!("reload: {change}"));
+        }
+        let more = next.plan.changes.len().saturating_sub(MOST_LINES);
+        if more > 0 {
+            tracing::info!("reload: and {more} more changes");
+            self.events
+                .note(&format!("reload: and {more} more changes"));
+        }
+        for change in &next.plan.later {
+            tracing::warn!("reload: {change}: takes effect at the next start");
+        }
+    }
+
+    /// The same of one that is not.
+    fn note_refused(&self, refusal: &Refusal, outcome: &Outcome) {
+        self.registry.reloads().failed(refusal.in_a_line());
+        let lines = outcome.text.lines().filter(|line| !line.trim().is_empty());
+        for line in lines.take(MOST_LINES) {
+            tracing::error!("reload: {line}");
+        }
+        tracing::error!("the configuration was not reloaded: the one before stays");
+        self.events
+            .note("reload: refused, the configuration before stays");
     }
 
     /// Reads and checks the file, without holding up this thread.
@@ -230,69 +271,29 @@ impl Reloader {
         if !config.virtual_routers.is_empty() {
             self.election.may_start().map_err(Refusal::Start)?;
         }
-        let before = self.registry.config();
-        let workers = self.inboxes.len();
-        let mut sockets: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
-        let ours: Vec<SocketAddr> = before
-            .listeners
-            .iter()
-            .flat_map(|one| one.bind.clone())
-            .collect();
-        for listen in &config.listeners {
-            for &address in listen.bind.iter().filter(|address| !ours.contains(address)) {
-                let beside = ours.iter().any(|our| our.port() == address.port());
-                let bound = listener::bind(address, workers, !beside);
-                let bound = bound.map_err(|source| {
-                    Refusal::Start(StartError::Bind {
-                        name: listen.name.clone(),
-                        address,
-                        source,
-                    })
-                })?;
-                for (worker, socket) in sockets.iter_mut().zip(bound) {
-                    worker.push((address, socket));
-                }
-            }
-        }
         Ok(Prepared {
-            sockets,
+            sockets: self.bind(config).map_err(Refusal::Start)?,
             max_connections,
         })
     }
 
-    /// `begun` is called when the configuration is in force, and nothing new is used yet.
-    async fn apply(&self, config: Arc<Config>, prepared: Prepared, begun: impl FnOnce(&Scene)) {
-        let Prepared {
-            sockets,
-            max_connections,
-        } = prepared;
+    /// Puts a configuration in force: pools and limits. What the workers serve stays as it is.
+    fn put_in_force(&self, config: Arc<Config>, max_connections: u32) -> Arc<Scene> {
         let before = self.registry.scene();
+        let served = Arc::clone(&self.served.borrow());
         let workers = self.inboxes.len();
         // In one moment: nothing is awaited in between.
-        self.registry
-            .set_scene(before.followed_by(config, workers, Instant::now()));
+        let scene = before.followed_by(&served, config, workers, Instant::now());
+        self.registry.set_scene(scene);
         let scene = self.registry.scene();
-        begun(&scene);
         self.change_limits(&before.config, &scene, max_connections);
-        let checked = self
-            .monitors
-            .borrow_mut()
-            .follow(&scene.pools, &self.on_change);
-        checked.await;
-        if self.registry.stopping.load(Ordering::Relaxed) {
-            // Nobody is to be let in any more.
-            return;
-        }
-        fd_store::keep(sockets.iter().flatten().map(|(_, socket)| socket));
-        for (inbox, sockets) in self.inboxes.iter().zip(sockets) {
-            // A worker that has ended has nothing to do any more.
-            let _ = inbox
-                .ask(Question::Rearrange(Arc::clone(&scene), sockets))
-                .await;
-        }
-        let now = Instant::now();
-        scene.pools.iter().for_each(|pool| pool.retire(now));
-        self.election.reconfigure(&scene).await;
+        scene
+    }
+
+    /// Has the servers of a configuration checked. The future ends when each was checked once.
+    fn follow(&self, scene: &Scene) -> impl Future<Output = ()> + use<> {
+        let mut monitors = self.monitors.borrow_mut();
+        monitors.follow(&scene.pools, &self.on_change)
     }
 
     /// Limits that the file has changed; others stay as an operator has set them.
@@ -300,7 +301,7 @@ impl Reloader {
         let after = &scene.config;
         for (listener, config) in scene.listeners.iter().zip(&after.listeners) {
             let before = before.listeners.iter().find(|one| one.name == config.name);
-            if before.is_some_and(|one| one.max_connections != config.max_connections) {
+            if before.is_none_or(|one| one.max_connections != config.max_connections) {
                 listener.open.set_limit(config.max_connections);
             }
             listener.rate.set(config.max_accept_rate);
@@ -313,6 +314,11 @@ impl Reloader {
         }
         self.limits.reconsider();
     }
+}
+
+/// Tells whoever asked, unless they have gone.
+fn answer(reply: Option<oneshot::Sender<Outcome>>, outcome: Outcome) {
+    let _ = reply.map(|reply| reply.send(outcome).is_ok());
 }
 
 /// What the servers have now, by pool and name.

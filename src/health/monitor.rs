@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
@@ -47,6 +47,8 @@ struct Watch {
     send_proxy: config::SendProxy,
     doubt: Arc<Notify>,
     ending: watch::Sender<bool>,
+    /// Loses its sender when the first check has ended.
+    first: watch::Receiver<()>,
 }
 
 impl Watch {
@@ -59,9 +61,9 @@ impl Watch {
 impl Monitors {
     /// Has every server of the pools watched as its configuration says, and nobody else: monitors
     /// whose check has changed begin again, with the health that the server has, and those of
-    /// servers that are in no pool any more end. The future ends when each of the new ones has
-    /// finished its first check (or its first check timed out), so that the daemon knows when to
-    /// start accepting. They run on the current `LocalSet` until it is dropped.
+    /// servers that are in no pool any more end. The future ends when each of those that are there
+    /// now has finished its first check (or its first check timed out), so that the daemon knows
+    /// when to start accepting. They run on the current `LocalSet` until it is dropped.
     pub fn follow(
         &mut self,
         pools: &[Arc<Pool>],
@@ -71,21 +73,20 @@ impl Monitors {
             .into_iter()
             .map(|watch| (Arc::as_ptr(&watch.server), watch))
             .collect();
-        let mut firsts = Vec::new();
         for pool in pools {
             let setup = pool.setup();
             for server in &setup.servers {
                 let known = known.remove(&Arc::as_ptr(server));
-                let (watch, first) = watch_on(known, pool, server, &setup.config.check, on_change);
+                let watch = watch_on(known, pool, server, &setup.config.check, on_change);
                 self.running.push(watch);
-                firsts.extend(first);
             }
         }
         known.values().for_each(Watch::end);
+        let firsts: Vec<_> = self.running.iter().map(|one| one.first.clone()).collect();
         async move {
-            for first in firsts {
-                // A monitor without checks drops its end when it has nothing more to wait for.
-                let _ = first.await;
+            for mut first in firsts {
+                // Nothing is ever sent: a monitor that has nothing more to wait for drops its end.
+                let _ = first.changed().await;
             }
         }
     }
@@ -103,19 +104,18 @@ impl Monitors {
     }
 }
 
-/// The monitor of a server, `known` if there is nothing to be changed about it. A new one tells
-/// when its first check has ended.
+/// The monitor of a server, `known` if there is nothing to be changed about it.
 fn watch_on(
     known: Option<Watch>,
     pool: &Arc<Pool>,
     server: &Arc<Server>,
     check: &config::Check,
     on_change: &OnChange,
-) -> (Watch, Option<oneshot::Receiver<()>>) {
+) -> Watch {
     let send_proxy = server.config().send_proxy;
     let doubt = match known {
         Some(watch) if watch.check == *check && watch.send_proxy == send_proxy => {
-            return (watch, None);
+            return watch;
         }
         Some(watch) => {
             watch.end();
@@ -130,14 +130,14 @@ fn watch_on(
     };
     let ending = watch::Sender::new(false);
     let first = watch_over(subject, check, Arc::clone(&doubt), ending.subscribe());
-    let watch = Watch {
+    Watch {
         server: Arc::clone(server),
         check: check.clone(),
         send_proxy,
         doubt,
         ending,
-    };
-    (watch, Some(first))
+        first,
+    }
 }
 
 /// Rings when a connection to the server has failed: it is checked at once, if its last check began
@@ -200,16 +200,16 @@ impl Subject {
     }
 }
 
-/// Starts the tasks of one server. The answer comes when its first check has ended.
+/// Starts the tasks of one server. The sender goes when its first check has ended.
 fn watch_over(
     subject: Subject,
     check: &config::Check,
     doubt: Arc<Notify>,
     ending: watch::Receiver<bool>,
-) -> oneshot::Receiver<()> {
+) -> watch::Receiver<()> {
     let subject = Rc::new(subject);
     let server = subject.server.config().clone();
-    let (first, first_ended) = oneshot::channel();
+    let (first, first_ended) = watch::channel(());
     let monitor = Monitor {
         label: format!("{}/{}", subject.pool.name, server.name),
         check: check.clone(),
@@ -261,14 +261,16 @@ struct Monitor {
     doubt: Arc<Notify>,
     /// True when the monitors are to end. Held until this one has ended.
     ending: watch::Receiver<bool>,
-    /// Taken when the first check has ended.
-    first: Option<oneshot::Sender<()>>,
+    /// Dropped when the first check has ended.
+    first: Option<watch::Sender<()>>,
     /// When the last check began.
     asked: tokio::time::Instant,
 }
 
 impl Monitor {
     async fn run(mut self) {
+        // One that begins in maintenance has no first check.
+        self.is_watched();
         self.await_resolution().await;
         if self.check.kind != CheckKind::None {
             sleep(SPREAD.min(self.check.interval) / 1000 * draw_permille()).await;

@@ -14,7 +14,8 @@ impl Pool {
     /// address of one that is there is that server: it keeps its connections, counters, health, and
     /// what an operator has set, unless the file says something new about it. Others are new, and
     /// not usable before they were checked; one that has the name of another has its number.
-    /// Those that are not in the file any more serve on until [`Pool::retire`]. For `namesakes` see
+    /// Those that are not in the file any more serve on until [`Pool::retire`], also through a
+    /// further configuration, and one that has them again goes on with them. For `namesakes` see
     /// [`Pool::new`].
     pub fn reconfigure(
         &self,
@@ -30,7 +31,9 @@ impl Pool {
         let given: Vec<_> = namesakes.iter().flat_map(|one| one.numbers()).collect();
         self.with(|inside| {
             let before = self.setup.load_full();
-            let (from, left) = inside.places(config, before.servers.len());
+            let serves = |place| place < before.servers.len() || inside.table.is_usable(place);
+            let serves: Vec<bool> = (0..inside.servers.len()).map(serves).collect();
+            let (from, left) = inside.places(config, &serves);
             let mut servers = inside.renewed(config, (&from, &left), &given, workers);
             let setup = Setup {
                 config: config.clone(),
@@ -49,9 +52,9 @@ impl Pool {
                 .map(|(to, (&from, last))| Place {
                     config: config.servers.get(to).unwrap_or(last),
                     from,
-                    // Who was removed before has been out of sight: it begins anew.
+                    // Who was retired before has been out of sight: it begins anew.
                     before: from
-                        .filter(|&from| from < before.servers.len() || to >= config.servers.len())
+                        .filter(|&from| serves[from] || to >= config.servers.len())
                         .map(|_| &**last),
                 })
                 .collect();
@@ -60,7 +63,7 @@ impl Pool {
                 server.place.store(place, Ordering::Relaxed);
             }
             for (server, from) in servers.iter().zip(&from) {
-                if from.is_some_and(|from| from >= before.servers.len()) {
+                if from.is_some_and(|from| !serves[from]) {
                     server.unchecked.store(false, Ordering::Relaxed);
                 }
             }
@@ -86,9 +89,8 @@ impl Pool {
 
 impl Inside {
     /// Where the servers of a configuration are now; `None` for new ones. Then the places of those
-    /// that it has not but that stay: the configuration before, of so many servers, had them, or
-    /// they have connections.
-    fn places(&self, config: &config::Pool, before: usize) -> (Vec<Option<usize>>, Vec<usize>) {
+    /// that it has not but that stay: they serve, or they have connections.
+    fn places(&self, config: &config::Pool, serves: &[bool]) -> (Vec<Option<usize>>, Vec<usize>) {
         let mut known: HashMap<_, _> = (0..)
             .zip(&self.servers)
             .map(|(place, server): (usize, _)| ((&*server.name, &server.address), place))
@@ -97,7 +99,7 @@ impl Inside {
         let from = servers.map(|server| known.remove(&(server.name.as_str(), &server.address)));
         let from = from.collect();
         let mut left: Vec<usize> = known.into_values().collect();
-        left.retain(|&place| place < before || self.table.open(place) > 0);
+        left.retain(|&place| serves[place] || self.table.open(place) > 0);
         left.sort_unstable();
         (from, left)
     }

@@ -46,15 +46,21 @@ impl Scene {
             servers: Vec::new(),
             gone: Gone::default(),
         };
-        nothing.followed_by(config, workers, now)
+        nothing.followed_by(&nothing, config, workers, now)
     }
 
     /// That of another configuration: what has its name goes on, and pools take their new
-    /// configuration at once.
+    /// configuration at once. So does what is still `served` although this one has it no more.
     #[must_use]
-    pub fn followed_by(&self, config: Arc<Config>, workers: usize, now: Instant) -> Self {
+    pub fn followed_by(
+        &self,
+        served: &Self,
+        config: Arc<Config>,
+        workers: usize,
+        now: Instant,
+    ) -> Self {
         let mut numbers = self.numbers();
-        let known: HashMap<_, _> = by_name(&self.listeners, |one| &one.name);
+        let known = by_name([&served.listeners, &self.listeners], |one| &one.name);
         let listeners = config.listeners.iter().map(|listener| {
             if let Some(known) = known.get(listener.name.as_str()) {
                 return Arc::clone(known);
@@ -62,9 +68,9 @@ impl Scene {
             let number = numbers.of(Name::Listener(listener.name.as_str().into()));
             Listener::new(listener, number, workers)
         });
-        let listeners = listeners.collect();
+        let listeners: Vec<_> = listeners.collect();
         let gone: Vec<_> = self.gone_pools().collect();
-        let known = by_name(&self.pools, |one| &one.name);
+        let known = by_name([&served.pools, &self.pools], |one| &one.name);
         let pools = config.pools.iter().enumerate().map(|(id, pool)| {
             let namesakes = gone.iter().filter(|one| *one.name == *pool.name);
             let namesakes: Vec<_> = namesakes.cloned().collect();
@@ -78,7 +84,7 @@ impl Scene {
         let pools: Vec<_> = pools.collect();
         let servers = pools.iter().flat_map(|pool| pool.setup().servers.clone());
         Self {
-            gone: self.gone_after(&config),
+            gone: self.gone_after(&listeners, &pools),
             config,
             listeners,
             servers: servers.collect(),
@@ -91,23 +97,12 @@ impl Scene {
         self.gone.pools.iter().filter_map(Weak::upgrade)
     }
 
-    /// What is gone once another configuration is in force.
-    fn gone_after(&self, config: &Config) -> Gone {
-        let listeners: HashSet<_> = config.listeners.iter().map(|one| &*one.name).collect();
-        let pools: HashSet<_> = config.pools.iter().map(|one| &*one.name).collect();
-        let mut gone = Gone {
-            listeners: self.gone.listeners.clone(),
-            pools: self.gone.pools.clone(),
-        };
-        let left = self.listeners.iter();
-        let left = left.filter(|one| !listeners.contains(&*one.name));
-        gone.listeners.extend(left.map(Arc::downgrade));
-        let left = self.pools.iter();
-        let left = left.filter(|one| !pools.contains(&*one.name));
-        gone.pools.extend(left.map(Arc::downgrade));
-        gone.listeners.retain(|one| one.strong_count() > 0);
-        gone.pools.retain(|one| one.strong_count() > 0);
-        gone
+    /// What is gone once these are there.
+    fn gone_after(&self, listeners: &[Arc<Listener>], pools: &[Arc<Pool>]) -> Gone {
+        Gone {
+            listeners: gone(&self.gone.listeners, &self.listeners, listeners),
+            pools: gone(&self.gone.pools, &self.pools, pools),
+        }
     }
 
     /// The numbers of all listeners and pools, also of those that are gone.
@@ -121,8 +116,19 @@ impl Scene {
     }
 }
 
-fn by_name<T>(list: &[Arc<T>], name: impl Fn(&T) -> &str) -> HashMap<&str, &Arc<T>> {
-    list.iter().map(|one| (name(one), one)).collect()
+/// Of those of the same name the last.
+fn by_name<T>(lists: [&[Arc<T>]; 2], name: impl Fn(&T) -> &str) -> HashMap<&str, &Arc<T>> {
+    let all = lists.into_iter().flatten();
+    all.map(|one| (name(one), one)).collect()
+}
+
+/// What was gone before or is now, and is held by somebody.
+fn gone<T>(before: &[Weak<T>], left: &[Arc<T>], present: &[Arc<T>]) -> Vec<Weak<T>> {
+    let present: HashSet<_> = present.iter().map(Arc::as_ptr).collect();
+    let left = left.iter().map(Arc::downgrade);
+    let all = before.iter().cloned().chain(left);
+    all.filter(|one| one.strong_count() > 0 && !present.contains(&one.as_ptr()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -158,13 +164,13 @@ mod tests {
         let first = Scene::begin(config_of(&["a", "b"]), 1, now);
         let expected = (vec![("a", 2), ("b", 3)], vec![("a", 4), ("b", 5)]);
         assert_eq!(numbers(&first), expected);
-        let second = first.followed_by(config_of(&["b", "c"]), 1, now);
+        let second = first.followed_by(&first, config_of(&["b", "c"]), 1, now);
         let expected = (vec![("b", 3), ("c", 6)], vec![("b", 5), ("c", 7)]);
         assert_eq!(numbers(&second), expected);
         // As a connection does.
         let held = Arc::clone(&first.pools[0]);
         drop(first);
-        let third = second.followed_by(config_of(&["d", "b", "c"]), 1, now);
+        let third = second.followed_by(&second, config_of(&["d", "b", "c"]), 1, now);
         let expected = (
             vec![("d", 2), ("b", 3), ("c", 6)],
             vec![("d", 8), ("b", 5), ("c", 7)],
@@ -173,13 +179,13 @@ mod tests {
         let gone: Vec<_> = third.gone_pools().collect();
         assert!(Arc::ptr_eq(&gone[0], &held) && gone.len() == 1);
         // It comes back as another pool, of the same name and number.
-        let fourth = third.followed_by(config_of(&["b", "a"]), 1, now);
+        let fourth = third.followed_by(&third, config_of(&["b", "a"]), 1, now);
         let expected = (vec![("b", 3), ("a", 9)], vec![("b", 5), ("a", 4)]);
         assert_eq!(numbers(&fourth), expected);
         assert!(!Arc::ptr_eq(&fourth.pools[1], &held));
         drop((held, gone, second, third));
         assert_eq!(fourth.gone_pools().count(), 0);
-        let fifth = fourth.followed_by(config_of(&["e", "a"]), 1, now);
+        let fifth = fourth.followed_by(&fourth, config_of(&["e", "a"]), 1, now);
         let expected = (vec![("e", 2), ("a", 9)], vec![("e", 6), ("a", 4)]);
         assert_eq!(numbers(&fifth), expected);
     }

@@ -8,6 +8,7 @@
 mod checks;
 mod down;
 mod fake;
+mod interleaved;
 mod logs;
 #[path = "../support/ports.rs"]
 mod ports;

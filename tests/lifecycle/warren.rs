@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::ports::free_port;
@@ -156,12 +157,13 @@ impl Warren {
 
     /// The answer of the admin socket.
     pub(crate) fn ask(&self, command: &str) -> io::Result<String> {
-        let mut stream = UnixStream::connect(&self.setup.socket)?;
-        stream.set_read_timeout(Some(SOON))?;
-        stream.write_all(format!("{command}\n").as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
+        ask_at(&self.setup.socket, command)
+    }
+
+    /// The same of a command whose answer may come later.
+    pub(crate) fn asked(&self, command: &str) -> JoinHandle<io::Result<String>> {
+        let (socket, command) = (self.setup.socket.clone(), command.to_owned());
+        tokio::task::spawn_blocking(move || ask_at(&socket, &command))
     }
 
     /// A column of `show stat` in the row of `server`; nothing while the daemon starts.
@@ -230,6 +232,15 @@ impl Warren {
         })
         .await;
     }
+}
+
+fn ask_at(socket: &Path, command: &str) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(SOON))?;
+    stream.write_all(format!("{command}\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// The values of a line of CSV. Quotes around a value with a comma are taken away.

@@ -1,10 +1,13 @@
 //! One server more or less, at run time. It is a change of the configuration like any other, but
 //! the file does not know of it: the next reload has what the file says.
+//!
+//! The workers serve the same listeners as before, and a server in maintenance is not checked: so
+//! there is nothing to wait for, whatever a reload waits for meanwhile.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Reloader;
+use super::{Reloader, budget};
 use crate::admin::reload::Outcome;
 use crate::config::{Config, Server};
 use crate::exit;
@@ -28,7 +31,7 @@ fn done(words: &str) -> Outcome {
 
 impl Reloader {
     /// One more server for a pool, in maintenance.
-    pub(super) async fn add(&self, pool: &str, server: Server) -> Outcome {
+    pub(super) fn add(&self, pool: &str, server: Server) -> Outcome {
         let before = self.registry.config();
         let mut config = Config::clone(&before);
         let Some(known) = config.pools.iter_mut().find(|known| known.name == pool) else {
@@ -39,17 +42,18 @@ impl Reloader {
         }
         let name = server.name.clone();
         known.servers.push(server);
-        let prepared = match self.prepare(&config) {
-            Ok(prepared) => prepared,
-            Err(refusal) => return refused(&format!("{}\n", refusal.in_a_line())),
+        let max_connections = match budget(&config) {
+            Ok((_, most)) => most,
+            Err(error) => return refused(&format!("{}\n", error.in_words())),
         };
-        let added = |scene: &Scene| self.set_maintenance(scene, pool, &name);
-        self.apply(Arc::new(config), prepared, added).await;
+        let scene = self.put_in_force(Arc::new(config), max_connections);
+        self.set_maintenance(&scene, pool, &name);
+        drop(self.follow(&scene));
         done("New server registered.\n")
     }
 
     /// A server less.
-    pub(super) async fn delete(&self, pool: &str, name: &str) -> Outcome {
+    pub(super) fn delete(&self, pool: &str, name: &str) -> Outcome {
         let scene = self.registry.scene();
         let mut config = Config::clone(&scene.config);
         let pools = config.pools.iter_mut().zip(&scene.pools);
@@ -66,11 +70,12 @@ impl Reloader {
             return refused("Server still has connections attached to it, cannot remove it.");
         }
         known.servers.remove(place);
-        let prepared = match self.prepare(&config) {
-            Ok(prepared) => prepared,
-            Err(refusal) => return refused(&format!("{}\n", refusal.in_a_line())),
+        let max_connections = match budget(&config) {
+            Ok((_, most)) => most,
+            Err(error) => return refused(&format!("{}\n", error.in_words())),
         };
-        self.apply(Arc::new(config), prepared, |_| ()).await;
+        let scene = self.put_in_force(Arc::new(config), max_connections);
+        drop(self.follow(&scene));
         done("Server deleted.")
     }
 

@@ -448,3 +448,31 @@ async fn an_address_that_an_operator_has_set_is_checked_on() {
     };
     LocalSet::new().run_until(test).await;
 }
+
+/// Who follows next waits for it as well.
+#[tokio::test]
+async fn a_first_check_is_waited_for_by_all_who_follow() {
+    let test = async {
+        let (broker, address, _serving) = broker().await;
+        broker.hangs.set(true);
+        let on_change: OnChange = Rc::new(|_: &Pool, _: &StateChange| {});
+        let now = std::time::Instant::now();
+        let pools = [Pool::new(pool(amqp(), address), 0, 0, &[], 0, now)];
+        let mut monitors = Monitors::default();
+        for _ in 0..2 {
+            let followed = monitors.follow(&pools, &on_change);
+            let soon = timeout(Duration::from_millis(20), followed).await;
+            assert!(soon.is_err(), "its first check has not ended");
+        }
+        // In maintenance it has none, and its name need not be looked up first.
+        let mut config = pool(amqp(), address);
+        config.servers[0].address.host = Host::Name("localhost".to_owned());
+        let idle = Pool::new(config, 1, 0, &[], 0, now);
+        let _ = idle.set_admin(0, Admin::Maint, "test", now);
+        let followed = Monitors::default().follow(&[idle], &on_change);
+        tokio::task::yield_now().await;
+        let at_once = timeout(Duration::ZERO, followed).await;
+        at_once.expect("nothing to wait for");
+    };
+    LocalSet::new().run_until(test).await;
+}

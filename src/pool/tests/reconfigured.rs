@@ -103,6 +103,30 @@ fn who_is_removed_serves_until_it_is_retired_and_keeps_its_connections() {
 }
 
 #[test]
+fn who_is_not_retired_yet_serves_on_through_another_configuration() {
+    let both = settings(Balance::First, 2);
+    let mut one = both.clone();
+    one.servers.remove(0);
+    let mut new = one.clone();
+    new.servers[0].address.port += 1;
+    let pool = up(both.clone());
+    let first = leased(choose(&pool)).seat.server().clone();
+    pool.set_weight(0, 7, Instant::now());
+    // The next ones come before the new server of the first has been checked: nobody else serves.
+    reconfigure(&pool, &new);
+    pool.with(|inside| assert_eq!(inside.servers.len(), 3));
+    new.max_queue += 1;
+    reconfigure(&pool, &new);
+    assert!(Arc::ptr_eq(lease(&pool).seat.server(), &first));
+    // It is in the file again and has never been away.
+    reconfigure(&pool, &both);
+    assert_eq!(pool.usable(), (2, 0));
+    let back = shown(&pool, &first.name);
+    assert_eq!((back.health, back.weight), (Health::Up, 7));
+    assert!(Arc::ptr_eq(lease(&pool).seat.server(), &first));
+}
+
+#[test]
 fn an_address_that_an_operator_has_set_stays() {
     let mut settings = settings(Balance::First, 1);
     settings.servers[0].address.host = Host::Name("rabbit.invalid".to_owned());

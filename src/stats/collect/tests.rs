@@ -140,7 +140,7 @@ fn what_stays_keeps_its_history_wherever_it_is_in_the_file() {
                 servers.s = '127.0.0.1:3'";
     let (config, _) = config::parse(text, "test", std::path::Path::new(".")).unwrap();
     let config = Arc::new(config);
-    registry.set_scene(scene.followed_by(config, 1, start));
+    registry.set_scene(scene.followed_by(&scene, config, 1, start));
 
     let look = || registry.snapshot(start + Duration::from_secs(2));
     let all = look();
