@@ -16,6 +16,7 @@ pub mod inquiry;
 pub mod limit;
 pub mod listener;
 mod pipe;
+mod post;
 pub mod proxy_protocol;
 mod relay;
 pub mod sight;

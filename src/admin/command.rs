@@ -32,7 +32,7 @@ pub enum Reply {
     Text(String),
     /// This change, and then this text.
     Change(Change, String),
-    /// The configuration read again.
+    /// The configuration, or what is served of it, changed by whoever keeps it.
     Reload(Wish),
     /// What has changed lately.
     Events,

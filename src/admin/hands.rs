@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -65,8 +66,13 @@ impl Hands {
         inquiry::ask(&self.inboxes, worker, question).await
     }
 
-    /// Has the configuration read again, to be applied or compared.
+    /// Has the configuration, or what is served of it, changed or compared.
     pub(super) async fn reload(&self, wish: Wish) -> Outcome {
+        if let Wish::Close(name) = &wish
+            && !self.registry.accepting.load(Ordering::Relaxed)
+        {
+            return self.keep_closed(name);
+        }
         let (reply, answer) = oneshot::channel();
         let reply = Some(reply);
         // A daemon that starts or stops has nobody who reloads.
@@ -76,6 +82,20 @@ impl Hands {
             code: exit::FAILED,
             text: "the daemon is stopping".to_owned(),
         })
+    }
+
+    /// Closes a listener before there are clients: whoever is about to accept for it sees that.
+    fn keep_closed(&self, name: &str) -> Outcome {
+        let scene = self.registry.scene();
+        let mut listeners = scene.listeners.iter();
+        if let Some(listener) = listeners.find(|one| *one.name == *name) {
+            listener.open.set_closed(true);
+            self.signal.send_modify(|signal| signal.revocations += 1);
+        }
+        Outcome {
+            code: exit::GOOD,
+            text: String::new(),
+        }
     }
 
     /// Makes a change.
@@ -133,13 +153,6 @@ impl Hands {
                     .open
                     .set_limit(*limit);
                 self.limits.reconsider();
-            }
-            Change::ListenerOpen(listener, _, open) => {
-                self.registry.scene().listeners[*listener]
-                    .open
-                    .set_closed(!open);
-                self.limits.reconsider();
-                self.signal.send_modify(|signal| signal.revocations += 1);
             }
             Change::CommonLimit(limit) => {
                 self.registry.connections.set_limit(*limit);

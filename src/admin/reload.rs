@@ -1,4 +1,4 @@
-//! A reload as it is asked for and answered.
+//! A reload, and what else changes what is served, as it is asked for and answered.
 
 use tokio::sync::oneshot;
 
@@ -8,7 +8,7 @@ pub use super::wish::Wish;
 /// on, the others wait for their answer.
 pub const REQUESTS: usize = 16;
 
-/// Asks the daemon to read its configuration again.
+/// Asks the daemon to change its configuration, or what is served of it.
 pub struct Request {
     /// What is wanted.
     pub wish: Wish,

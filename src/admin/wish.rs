@@ -1,4 +1,4 @@
-//! *pure* What can be wanted of whoever changes the configuration.
+//! *pure* What can be wanted of whoever changes the configuration and what is served of it.
 
 use std::fmt::{self, Display};
 
@@ -16,6 +16,10 @@ pub enum Wish {
     /// A server less: the pool, and its name there. It has to be in maintenance, without
     /// connections.
     Delete(String, String),
+    /// That the listener of this name takes clients.
+    Open(String),
+    /// That the listener of this name takes none, until it is opened.
+    Close(String),
 }
 
 impl Wish {
@@ -51,6 +55,8 @@ impl Display for Wish {
                 })
             }
             Self::Delete(pool, server) => write!(f, "del server {pool}/{server}"),
+            Self::Open(listener) => write!(f, "enable frontend {listener}"),
+            Self::Close(listener) => write!(f, "disable frontend {listener}"),
         }
     }
 }

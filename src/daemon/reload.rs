@@ -123,6 +123,8 @@ impl Reloader {
             }
             Wish::Add(pool, server) => self.add(&pool, *server),
             Wish::Delete(pool, server) => self.delete(&pool, &server),
+            Wish::Open(listener) => self.open(&listener).await,
+            Wish::Close(listener) => self.close(&listener).await,
         };
         answer(reply, outcome);
     }

@@ -114,9 +114,9 @@ impl Worker {
 
     fn answer(self: &Rc<Self>, question: Question) -> Answer {
         let mut answer = Answer::default();
-        let connections = self.connections.borrow();
         match question {
             Question::Page(from) => {
+                let connections = self.connections.borrow();
                 let places = from..connections.capacity().min(from.saturating_add(PAGE));
                 answer.next = (places.end < connections.capacity()).then_some(places.end);
                 let found = places.filter_map(|key| connections.get(key));
@@ -124,6 +124,7 @@ impl Worker {
             }
             Question::Rearrange(scene, sockets) => self.rearrange(&scene, sockets),
             Question::One(id) | Question::End(id, _) => {
+                let connections = self.connections.borrow();
                 let found = connections.get(id.key());
                 let Some(found) = found.filter(|found| found.sight().id == id) else {
                     return answer;

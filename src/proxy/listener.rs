@@ -1,7 +1,8 @@
 //! Bind, accept, limits, and the three kinds of accept failure.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::connect::keepalive;
 use super::connection;
 use super::limit::Slot;
-use super::worker::{Door, Post, Worker};
+use super::post::Post;
+use super::worker::{Door, Worker};
 use crate::lifecycle::fd_store;
 
 /// Connections that the kernel keeps for us while we don't accept; net.core.somaxconn caps it.
@@ -126,28 +128,18 @@ impl AcceptFailure {
     }
 }
 
-/// Accepts on one socket until the worker stops accepting, or the address is not in the
-/// configuration any more.
-pub(super) async fn run(worker: Rc<Worker>, post: Rc<Post>, socket: StdListener) {
-    let address = socket.local_addr();
-    let mut listener = TcpListener::from_std(socket);
+/// Accepts on one socket until the worker stops accepting, the listener is closed, or the address
+/// is not in the configuration any more.
+pub(super) async fn run(worker: Rc<Worker>, post: Rc<Post>) {
+    let address = post.socket().and_then(|socket| socket.local_addr());
     let mut aborted = 0;
     loop {
-        let accepted = match &listener {
-            Ok(listener) => accept(&worker, &post, listener).await,
-            Err(error) => Err(io::Error::from(error.kind())),
-        };
+        let accepted = accept(&worker, &post).await;
         let door = post.door();
         let counters = door.listener.counters.of(worker.index);
         let error = match accepted {
-            Ok(None) if post.is_leaving() => return take_in(&worker, &door, listener),
-            Ok(None) => {
-                // Without a socket clients are refused, and try another node.
-                end(listener);
-                opened(&worker, &post).await;
-                listener = again(&address);
-                continue;
-            }
+            // Without a socket clients are refused, and try another node.
+            Ok(None) => return post.leave(&worker),
             Ok(Some((client, peer, slot))) => {
                 aborted = 0;
                 let pause = enter(&worker, &door, client, peer, slot);
@@ -157,6 +149,7 @@ pub(super) async fn run(worker: Rc<Worker>, post: Rc<Post>, socket: StdListener)
                 }
                 continue;
             }
+            Err(_) if post.is_leaving() => return,
             Err(error) => error,
         };
         let name = &door.listener.name;
@@ -175,9 +168,11 @@ pub(super) async fn run(worker: Rc<Worker>, post: Rc<Post>, socket: StdListener)
                 worker.complain(format_args!(
                     "listener {name} is broken: {error}; binding anew"
                 ));
-                end(listener);
+                post.shut();
                 tokio::time::sleep(PAUSE_BROKEN).await;
-                listener = again(&address);
+                if !post.is_leaving() {
+                    post.replace(again(&address));
+                }
             }
         }
     }
@@ -199,16 +194,9 @@ fn enter(
 
 /// Accepts who waits in the backlog of a socket that is to be closed: they have been told by the
 /// kernel that they are connected.
-fn take_in(worker: &Rc<Worker>, door: &Rc<Door>, listener: io::Result<TcpListener>) {
-    let Ok(listener) = listener.and_then(TcpListener::into_std) else {
-        return;
-    };
+pub(super) fn take_in(worker: &Rc<Worker>, door: &Rc<Door>, socket: &TcpListener) {
     while let Some(slot) = worker.limits.take(&door.listener) {
-        let accepted = listener.accept().and_then(|(client, peer)| {
-            client.set_nonblocking(true)?;
-            Ok((TcpStream::from_std(client)?, peer))
-        });
-        match accepted {
+        match accept_now(socket) {
             Ok((client, peer)) => {
                 // Nobody else comes: the rate need not be kept.
                 let _ = enter(worker, door, client, peer, slot);
@@ -216,19 +204,20 @@ fn take_in(worker: &Rc<Worker>, door: &Rc<Door>, listener: io::Result<TcpListene
             Err(_) => break,
         }
     }
-    shut(&SockRef::from(&listener));
+}
+
+/// Accepts one client that waits already, whatever the runtime knows of it.
+fn accept_now(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (client, peer) = SockRef::from(socket).accept()?;
+    let peer = peer.as_socket().ok_or(ErrorKind::InvalidData)?;
+    client.set_nonblocking(true)?;
+    Ok((TcpStream::from_std(client.into())?, peer))
 }
 
 /// Ends a socket, also for the service manager, which may have a copy.
-fn end(listener: io::Result<TcpListener>) {
-    if let Ok(listener) = listener {
-        shut(&SockRef::from(&listener));
-    }
-}
-
-fn shut(socket: &SockRef<'_>) {
+pub(super) fn shut(socket: &impl AsFd) {
     // One that is broken may not even do that.
-    let _ = socket.shutdown(Shutdown::Both);
+    let _ = SockRef::from(socket).shutdown(Shutdown::Both);
 }
 
 /// The same address once more.
@@ -243,31 +232,21 @@ fn again(address: &io::Result<SocketAddr>) -> io::Result<TcpListener> {
     }
 }
 
-/// Waits until a closed listener is opened, or leaves.
-async fn opened(worker: &Worker, post: &Post) {
-    while post.door().listener.open.is_closed() && !post.is_leaving() {
-        worker.doors.notified().await;
-    }
-}
-
 /// Accepts one client once there is a slot for it; until then it waits in the kernel's backlog.
 /// `None` when the listener is closed, or leaves.
-async fn accept(
-    worker: &Worker,
-    post: &Post,
-    listener: &TcpListener,
-) -> io::Result<Option<(TcpStream, SocketAddr, Slot)>> {
+async fn accept(worker: &Worker, post: &Post) -> io::Result<Option<(TcpStream, SocketAddr, Slot)>> {
     loop {
         let door = post.door();
         if door.listener.open.is_closed() || post.is_leaving() {
             return Ok(None);
         }
+        let socket = post.socket()?;
         let accepted = std::future::poll_fn(|cx| {
             let Some(slot) = worker.limits.take(&door.listener) else {
                 return Poll::Ready(None);
             };
             // While nobody is there the slot goes back: waiting for a client needs none.
-            listener
+            socket
                 .poll_accept(cx)
                 .map(|accepted| Some((accepted, slot)))
         });

@@ -3,7 +3,7 @@
 //! Tasks of a worker: one that accepts per listener socket, one per connection, and the sweep,
 //! which is the worker's own future. All run on one thread; a connection lives and dies on it.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
@@ -16,7 +16,6 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
 
 use super::account::{Account, Cause};
 use super::connection::{Connection, Order};
@@ -24,6 +23,7 @@ use super::inquiry::Inbox;
 use super::limit::Limits;
 use super::listener;
 use super::pipe::PipePool;
+use super::post::Post;
 use super::relay::Scratch;
 use crate::config;
 use crate::pool::{Pool, Server};
@@ -59,8 +59,7 @@ pub struct Absent {
 pub struct Signal {
     /// How far the process is on its way down.
     pub stage: Stage,
-    /// Counts the times at which a server was revoked, or a listener closed or opened: workers look
-    /// at once.
+    /// Counts the times at which a server was revoked, or a listener closed: workers look at once.
     pub revocations: u64,
     /// Whose clients are reset, and new ones not taken.
     pub absent: Absent,
@@ -128,26 +127,6 @@ pub(super) struct Door {
     pub(super) pool: Arc<Pool>,
     /// There are virtual addresses, which may go.
     pub(super) moves: bool,
-}
-
-/// A socket that listens, and for which listener.
-pub(super) struct Post {
-    /// As the configuration has it.
-    address: SocketAddr,
-    door: RefCell<Rc<Door>>,
-    leaving: Cell<bool>,
-    task: OnceCell<AbortHandle>,
-}
-
-impl Post {
-    pub(super) fn door(&self) -> Rc<Door> {
-        Rc::clone(&self.door.borrow())
-    }
-
-    /// Whether the address is not in the configuration any more.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leaving.get()
-    }
 }
 
 /// Starts worker `index` with one socket per listener address.
@@ -254,12 +233,17 @@ impl Worker {
     }
 
     /// Serves the listeners of a configuration: goes on with the sockets whose address it has,
-    /// whoever's they were, begins with new ones, and closes the others.
+    /// whoever's they were, begins with new ones, and shuts the others. Listeners that an operator
+    /// has closed have none.
     pub(super) fn rearrange(self: &Rc<Self>, scene: &Scene, mut sockets: Sockets) {
         self.logs.set(scene.config.log.connections);
         let mut left = self.posts.take();
+        left.retain(|post| !post.is_leaving());
         let mut posts = Vec::new();
         for (config, listener) in scene.config.listeners.iter().zip(&scene.listeners) {
+            if listener.open.is_closed() {
+                continue;
+            }
             let door = Rc::new(Door {
                 listener: Arc::clone(listener),
                 config: config.clone(),
@@ -270,17 +254,19 @@ impl Worker {
                 // More than one of an address, if an earlier run had more workers.
                 while let Some(at) = left.iter().position(|post| post.address == *address) {
                     let post = left.swap_remove(at);
-                    post.door.replace(Rc::clone(&door));
+                    post.serve(&door);
                     posts.push(post);
                 }
                 while let Some(at) = sockets.iter().position(|(of, _)| of == address) {
-                    posts.push(self.accept_on(&door, sockets.swap_remove(at)));
+                    posts.push(Post::begin(self, &door, sockets.swap_remove(at)));
                 }
             }
         }
-        for post in left {
-            post.leaving.set(true);
-        }
+        left.iter().for_each(|post| post.leave(self));
+        // Their listener was closed before it could use them.
+        sockets
+            .iter()
+            .for_each(|(_, socket)| listener::shut(socket));
         self.posts.replace(posts);
         if self.stage.get() != Stage::Running {
             self.stop_accepting();
@@ -288,30 +274,8 @@ impl Worker {
         self.doors.notify_waiters();
     }
 
-    fn accept_on(
-        self: &Rc<Self>,
-        door: &Rc<Door>,
-        (address, socket): (SocketAddr, StdListener),
-    ) -> Rc<Post> {
-        let post = Rc::new(Post {
-            address,
-            door: RefCell::new(Rc::clone(door)),
-            leaving: Cell::new(false),
-            task: OnceCell::new(),
-        });
-        let accepting = listener::run(Rc::clone(self), Rc::clone(&post), socket);
-        let task = tokio::task::spawn_local(accepting).abort_handle();
-        // It is new, so there is none.
-        let _ = post.task.set(task);
-        post
-    }
-
     fn stop_accepting(&self) {
-        let posts = self.posts.borrow();
-        posts
-            .iter()
-            .filter_map(|post| post.task.get())
-            .for_each(AbortHandle::abort);
+        self.posts.take().iter().for_each(|post| post.stop());
     }
 
     /// Whether it matters that a connection has ended.

@@ -60,7 +60,10 @@ impl Scene {
         now: Instant,
     ) -> Self {
         let mut numbers = self.numbers();
-        let known = by_name([&served.listeners, &self.listeners], |one| &one.name);
+        // One that was closed is served no more.
+        let open = served.listeners.iter().filter(|one| !one.open.is_closed());
+        let open: Vec<_> = open.cloned().collect();
+        let known = by_name([&open, &self.listeners], |one| &one.name);
         let listeners = config.listeners.iter().map(|listener| {
             if let Some(known) = known.get(listener.name.as_str()) {
                 return Arc::clone(known);

@@ -1,6 +1,8 @@
 //! What comes while a reload waits for the first check of a new server that accepts and says
 //! nothing.
 
+use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -63,6 +65,11 @@ async fn nobody_waits_for_the_checks_of_somebody_else() {
     assert_eq!(warren.stat("new", "status").as_deref(), Some("MAINT"));
     assert_eq!(ask("del server p/new"), "Server deleted.\n");
     assert_eq!(warren.stat("new", "status"), None);
+    assert_eq!(ask("disable frontend entrance"), "\n");
+    let refused = client_at(warren.setup.port).await.map(|_| ()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(ask("enable frontend entrance"), "\n");
+    warren.client().await.echo().await.unwrap();
     // What is bound already is no obstacle.
     assert!(ask("diff").starts_with("Success=1\nCode=0\n--\nnothing changes\n"));
     // A file that cannot be had changes nothing of it.
@@ -126,6 +133,46 @@ async fn what_a_reload_would_have_taken_away_serves_on_when_another_keeps_it() {
     old.echo().await.unwrap();
     drop(old);
     warren.settles_to(bound).await;
+}
+
+#[tokio::test]
+async fn a_listener_is_closed_and_opened_before_it_has_a_server() {
+    let (one, slow, warren) = world().await;
+    let port = free_port();
+    let both = hanging(&[("one", &one), ("slow", &slow)], &second(port));
+    warren.setup.write("", &both);
+    let reload = warren.asked("reload");
+    warren.shows("slow", "status", "DOWN").await;
+    assert_eq!(warren.ask("disable frontend second").unwrap(), "\n");
+    assert!(client_at(port).await.is_err());
+    let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let refused = "Failed to resume frontend, check logs for precise cause (port conflict?).\n\n";
+    assert_eq!(warren.ask("enable frontend second").unwrap(), refused);
+    drop(taken);
+    assert_eq!(warren.ask("enable frontend second").unwrap(), "\n");
+    let mut early = client_at(port).await.unwrap();
+    assert!(!reload.is_finished());
+    slow.become_(Mood::Good);
+    assert!(said(reload).await.starts_with("Success=1\n"));
+    early.echo().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_listener_that_is_closed_before_the_first_checks_does_not_open() {
+    let server = Fake::new(Mood::Silent).await;
+    let warren = Setup::new("", &hanging(&[("one", &server)], "")).launch();
+    let socket = warren.setup.socket.clone();
+    let bound = async || socket.exists().then_some(());
+    crate::wait::until("the admin socket", SOON, bound).await;
+    let mut early = warren.client().await;
+    assert_eq!(warren.ask("disable frontend entrance").unwrap(), "\n");
+    server.become_(Mood::Good);
+    early.is_reset().await;
+    // Another worker may begin later.
+    warren.refuses().await;
+    let opened = said(warren.asked("enable frontend entrance")).await;
+    assert_eq!(opened, "");
+    warren.client().await.echo().await.unwrap();
 }
 
 #[tokio::test]

@@ -279,6 +279,27 @@ async fn an_address_that_was_set_at_run_time_stays_until_the_file_has_another() 
 }
 
 #[tokio::test]
+async fn a_closed_listener_stays_closed_and_one_with_another_name_is_open() {
+    let server = Fake::new(Mood::Good).await;
+    let warren = Setup::new("", &unchecked(server.address)).start().await;
+    assert_eq!(warren.ask("disable frontend entrance").unwrap(), "\n");
+    let taken = std::net::TcpListener::bind(("127.0.0.1", warren.setup.port)).unwrap();
+    // It needs no address as long as it is closed.
+    let rest = unchecked(server.address) + "\n[pool.p]\nmax_queue = 7\n";
+    assert_eq!(reload(&warren, "", &rest), "pool p: max_queue 1024 -> 7\n");
+    assert_eq!(warren.stat("FRONTEND", "status").as_deref(), Some("PAUSED"));
+    let file = std::fs::read_to_string(warren.setup.file()).unwrap();
+    let file = file.replace("listen.entrance", "listen.door");
+    std::fs::write(warren.setup.file(), file).unwrap();
+    let refused = tell(&warren, "reload");
+    assert_eq!(refused.status.code(), Some(69), "{refused:?}");
+    drop(taken);
+    let said = String::from_utf8(tell(&warren, "reload").stdout).unwrap();
+    assert_eq!(said, "listener door: new\nlistener entrance: removed\n");
+    warren.client().await.echo().await.unwrap();
+}
+
+#[tokio::test]
 async fn listeners_come_and_go_and_their_connections_stay() {
     let server = Fake::new(Mood::Good).await;
     let mut warren = Setup::new("", &unchecked(server.address)).start().await;

@@ -133,6 +133,11 @@ impl Balancer {
         TcpStream::connect(self.front).unwrap()
     }
 
+    /// Listens where its clients connect, which it does not.
+    pub(crate) fn take_port(&self) -> TcpListener {
+        TcpListener::bind(self.front).unwrap()
+    }
+
     pub(crate) fn wait_until_refused(&self) {
         self.wait_for_port(false);
     }

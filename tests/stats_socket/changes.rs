@@ -474,6 +474,36 @@ fn a_disabled_frontend_refuses_clients_and_keeps_those_it_has() {
     }
 }
 
+/// Somebody else has taken the port of a listener while it was closed.
+#[test]
+fn a_listener_whose_port_is_taken_stays_closed() {
+    let servers = Servers::start();
+    let Some(haproxy) = Balancer::haproxy(&servers) else {
+        return;
+    };
+    let warren = Balancer::warren(&servers);
+    let [ours, theirs] = [&warren, &haproxy].map(|balancer| {
+        let mut said = vec![balancer.ask_line("disable frontend amqp")];
+        let paused = |rows: &str| value(rows, "FRONTEND", "status") == "PAUSED";
+        balancer.ask_until("show stat\n", paused);
+        balancer.wait_until_refused();
+        let taken = balancer.take_port();
+        said.push(balancer.ask_line("enable frontend amqp"));
+        assert!(paused(&balancer.ask("show stat\n")), "{said:?}");
+        drop(taken);
+        said.push(balancer.ask_line("enable frontend amqp"));
+        balancer.wait_until_accepting();
+        said.push(balancer.ask_line("enable frontend amqp"));
+        said
+    });
+    assert_eq!(ours, theirs);
+    assert!(
+        ours[1].starts_with("Failed to resume frontend, "),
+        "{ours:?}"
+    );
+    warren.log_until("listener amqp cannot bind");
+}
+
 /// One more server, which serves, and goes when it has nothing to do any more.
 #[test]
 fn servers_come_and_go_as_haproxys_do() {

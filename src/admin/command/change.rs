@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Look, Reply};
+use crate::admin::wish::Wish;
 use crate::config::{CheckKind, Config};
 use crate::pool::server::Admin;
 use crate::stats::history::Clear;
@@ -60,8 +61,6 @@ pub enum Change {
     /// The most open connections of a listener, by its index and with its name; 0: no limit of its
     /// own.
     ListenerLimit(usize, String, u32),
-    /// Whether a listener takes clients, by its index and with its name.
-    ListenerOpen(usize, String, bool),
     /// The most open connections in all.
     CommonLimit(u32),
     /// The most connections accepted per second in all; 0: no limit.
@@ -99,8 +98,6 @@ impl Display for Change {
             }
             Self::EndRebalance(pool) => write!(f, "rebalance {pool} stop"),
             Self::ListenerLimit(_, name, limit) => write!(f, "set maxconn frontend {name} {limit}"),
-            Self::ListenerOpen(_, name, true) => write!(f, "enable frontend {name}"),
-            Self::ListenerOpen(_, name, false) => write!(f, "disable frontend {name}"),
             Self::CommonLimit(limit) => write!(f, "set maxconn global {limit}"),
             Self::AcceptRate(rate) => write!(f, "set rate-limit sessions global {rate}"),
             Self::Clear(Clear::Maxima) => f.write_str("clear counters"),
@@ -366,7 +363,8 @@ pub(super) fn open_listener(
         (true, false) => refuse("All sockets are already disabled."),
         _ => {
             let name = config.listeners[listener].name.clone();
-            done(Change::ListenerOpen(listener, name, open))
+            let wish = if open { Wish::Open } else { Wish::Close };
+            Ok(Reply::Reload(wish(name)))
         }
     }
 }

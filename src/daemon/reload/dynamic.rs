@@ -15,14 +15,14 @@ use crate::pool::server::Admin;
 use crate::stats::Scene;
 
 /// Why it cannot be, in HAProxy's words, which for some have no line feed of their own.
-fn refused(words: &str) -> Outcome {
+pub(super) fn refused(words: &str) -> Outcome {
     Outcome {
         code: exit::FAILED,
         text: words.to_owned(),
     }
 }
 
-fn done(words: &str) -> Outcome {
+pub(super) fn done(words: &str) -> Outcome {
     Outcome {
         code: exit::GOOD,
         text: words.to_owned(),
