@@ -148,7 +148,7 @@ async fn a_tcp_check_is_content_with_a_handshake() {
         server.address
     );
     let warren = Setup::new("", &pool).start().await;
-    let before = warren.descriptors();
+    let before = warren.descriptors().await;
     for mood in [Mood::Silent, Mood::Closing, Mood::Nonsense, Mood::No] {
         server.become_(mood);
         // A few checks long.

@@ -87,7 +87,7 @@ async fn back_in_rotation(warren: &Warren) {
 async fn resets_its_connections_where_that_is_wanted() {
     let (one, two) = (Fake::new(Mood::Good).await, Fake::new(Mood::Good).await);
     let mut warren = in_front_of(&one, &two, "on_down = \"reset\"", OFTEN).await;
-    let before = warren.descriptors();
+    let before = warren.descriptors().await;
     let mut clients = clients_of(&warren, "one", 3).await;
     let mut others = clients_of(&warren, "two", 1).await;
     one.become_(Mood::No);
@@ -118,7 +118,7 @@ async fn resets_its_connections_where_that_is_wanted() {
 async fn keeps_its_connections_where_that_is_wanted() {
     let (one, two) = (Fake::new(Mood::Good).await, Fake::new(Mood::Good).await);
     let warren = in_front_of(&one, &two, "on_down = \"keep\"", OFTEN).await;
-    let before = warren.descriptors();
+    let before = warren.descriptors().await;
     let clients = clients_of(&warren, "one", 3).await;
     one.become_(Mood::No);
     warren.shows("one", "status", "DOWN").await;
@@ -232,7 +232,7 @@ const SESSION: &str = "type = \"amqp\"\ninterval = \"200ms\"\ntimeout = \"1s\"";
 async fn a_broker_that_says_goodbye_keeps_its_connections() {
     let (one, two) = (Fake::new(Mood::Good).await, Fake::new(Mood::Good).await);
     let mut warren = in_front_of(&one, &two, "on_down = \"reset\"", SESSION).await;
-    let before = warren.descriptors();
+    let before = warren.descriptors().await;
     let clients = clients_of(&warren, "one", 3).await;
     one.become_(Mood::Leaving);
     warren.shows("one", "status", "DOWN").await;
@@ -249,7 +249,7 @@ async fn a_broker_that_says_goodbye_keeps_its_connections() {
 async fn a_broker_that_hangs_is_down_within_its_timeout() {
     let (one, two) = (Fake::new(Mood::Good).await, Fake::new(Mood::Good).await);
     let mut warren = in_front_of(&one, &two, "on_down = \"reset\"", SESSION).await;
-    let before = warren.descriptors();
+    let before = warren.descriptors().await;
     let mut clients = clients_of(&warren, "one", 1).await;
     one.become_(Mood::Silent);
     let start = Instant::now();
@@ -275,7 +275,7 @@ async fn a_broker_that_dies_is_down_at_once_and_comes_back() {
     let (mut one, two) = (Fake::new(Mood::Good).await, Fake::new(Mood::Good).await);
     let check = "type = \"amqp\"\ninterval = \"2s\"\ntimeout = \"2s\"\nrise = 1";
     let mut warren = in_front_of(&one, &two, "", check).await;
-    let before = warren.descriptors();
+    let before = warren.descriptors().await;
     for _ in 0..2 {
         let start = Instant::now();
         one.close().await;
@@ -314,7 +314,7 @@ async fn every_change_of_mind_leaves_no_descriptor() {
     for kind in ["tcp", "http", "amqp"] {
         let check = format!("type = \"{kind}\"\ninterval = \"100ms\"\ntimeout = \"300ms\"");
         let warren = in_front_of(&one, &two, "", &check).await;
-        let before = warren.descriptors();
+        let before = warren.descriptors().await;
         for mood in [
             Mood::Silent,
             Mood::Closing,

@@ -102,7 +102,7 @@ async fn what_a_reload_would_have_taken_away_serves_on_when_another_keeps_it() {
     let mut old = warren.client().await;
     old.echo().await.unwrap();
     let [port, other] = [free_port(), free_port()];
-    let bound = warren.descriptors();
+    let bound = warren.descriptors().await;
     // Everything is another one.
     warren
         .setup

@@ -366,7 +366,7 @@ async fn an_address_that_cannot_be_had_changes_nothing() {
         taken.address
     );
     warren.setup.write("", &rest);
-    let descriptors = warren.descriptors();
+    let descriptors = warren.descriptors().await;
     let planned = tell(&warren, "diff");
     assert_eq!(planned.status.code(), Some(69), "{planned:?}");
     let output = tell(&warren, "reload");

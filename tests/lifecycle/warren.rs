@@ -194,7 +194,20 @@ impl Warren {
         }
     }
 
-    pub(crate) fn descriptors(&self) -> usize {
+    /// How many descriptors it has open, once that stays the same for a moment: a thread that has
+    /// just begun makes some of its own, and a check has one while it asks.
+    pub(crate) async fn descriptors(&self) -> usize {
+        let mut last = self.descriptors_now();
+        let at_rest = async || {
+            let before = std::mem::replace(&mut last, self.descriptors_now());
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            let now = self.descriptors_now();
+            (before == last && last == now).then_some(now)
+        };
+        until("descriptors stay the same", SOON, at_rest).await.0
+    }
+
+    fn descriptors_now(&self) -> usize {
         let info = self.ask("show info").expect("the admin socket answers");
         let id = info.lines().find_map(|line| line.strip_prefix("Pid: "));
         let folder = format!("/proc/{}/fd", id.expect("a process id"));
@@ -205,7 +218,7 @@ impl Warren {
 
     /// Waits until no more than `descriptors` are open.
     pub(crate) async fn settles_to(&self, descriptors: usize) {
-        let open = async || (self.descriptors() <= descriptors).then_some(());
+        let open = async || (self.descriptors_now() <= descriptors).then_some(());
         until(&format!("{descriptors} descriptors"), SOON, open).await;
     }
 
