@@ -26,6 +26,7 @@ pub mod status;
 mod table;
 mod talk;
 mod units;
+mod values;
 pub mod vrrp;
 
 /// Where the configuration lives unless `-c` says otherwise.

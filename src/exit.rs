@@ -4,7 +4,7 @@
 pub const GOOD: u8 = 0;
 /// Something failed at run time.
 pub const FAILED: u8 = 1;
-/// The command line is wrong (EX_USAGE).
+/// The command line is wrong, or names what the daemon does not know (EX_USAGE).
 pub const USAGE: u8 = 64;
 /// An address or port could not be had (EX_UNAVAILABLE).
 pub const UNAVAILABLE: u8 = 69;

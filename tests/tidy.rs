@@ -33,6 +33,7 @@ const PURE: &[&str] = &[
     "cli/status/screen.rs",
     "cli/table.rs",
     "cli/units.rs",
+    "cli/values.rs",
     "config/diff.rs",
     "config/error.rs",
     "config/file.rs",

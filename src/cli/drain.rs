@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::output::{complain, fail};
+use super::output::{complain, misuse};
 use super::status::maintenance;
 use super::talk::{self, Progress};
 use super::units::count;
-use super::{ask, exit};
+use super::{ask, exit, names, values};
 use crate::stats::snapshot::{DrainSnapshot, DrainStage, Snapshot};
 
 /// Options of `warren drain`.
@@ -23,7 +23,7 @@ pub struct Options {
     #[arg(value_name = "SERVER", add = super::complete::servers())]
     pub server: String,
     /// Close its connections evenly over this time, those that are silent first; 0 is at once
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = talk::time)]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = values::span)]
     pub over: Duration,
     /// Also if it is the last usable server of its pool, so that clients are refused
     #[arg(long)]
@@ -63,10 +63,9 @@ pub fn main(options: &Options) -> u8 {
 /// `POOL/SERVER` of a name; or the exit code, when it has been said what is wrong.
 pub(super) fn full_name(socket: &std::path::Path, name: &str) -> Result<String, u8> {
     let snapshot = ask::fetch(socket).map_err(complain)?;
-    let found = snapshot.find_server(name);
-    let (pool, server) = found.map_err(|words| fail(words, exit::USAGE))?;
-    let pool = &snapshot.pools[pool];
-    Ok(format!("{}/{}", pool.name, pool.servers[server].name))
+    let found = names::server(&snapshot, name);
+    let (pool, server) = found.map_err(|words| misuse("SERVER", words))?;
+    Ok(names::full_name(pool, server))
 }
 
 fn judge(snapshot: &Snapshot, name: &str) -> Progress {

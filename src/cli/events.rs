@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::ask::{self, AskError};
-use super::exit;
 use super::output::{complain, print};
 use super::table::one_line;
+use super::{exit, values};
 use crate::calendar;
-use crate::config::units;
 use crate::stats::event::{Event, Recent};
 
 /// How often the daemon is asked for more.
@@ -21,8 +20,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 The daemon remembers the last 256 changes of servers and virtual routers and of what operators
 changed; the log has all of them. Times are UTC.
 
-Exit code: 0 they were printed, 1 the daemon cannot be reached. With --follow a daemon that goes
-away later is waited for.")]
+Exit code: 0 they were printed, 1 the daemon cannot be reached, 64 the time is none. With --follow a
+daemon that goes away later is waited for.")]
 pub struct Options {
     /// The daemon's admin socket
     #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
@@ -31,7 +30,7 @@ pub struct Options {
     #[arg(short, long)]
     pub follow: bool,
     /// Only those of the last so many seconds, minutes, hours, such as 10m
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub since: Option<Duration>,
     /// Print JSON for programs, one object per line
     #[arg(long)]

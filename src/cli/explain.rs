@@ -82,7 +82,8 @@ fn facts(socket: &Path) -> Result<(Snapshot, Vec<Event>), String> {
 }
 
 fn explain_server(snapshot: &Snapshot, events: &[Event], name: &str) -> Result<String, String> {
-    let (pool, server) = names::server(snapshot, name)?;
+    let found = names::server(snapshot, name);
+    let (pool, server) = found.map_err(|words| format!("SERVER: {words}"))?;
     let concerned = |what: &What| what.concerns_server(&pool.name, &server.name);
     let events: Vec<_> = events
         .iter()
@@ -116,7 +117,8 @@ fn explain_routers(
         (true, None) => Err("no virtual routers: the configuration has no [vrrp.NAME]".to_owned()),
         (true, Some(name)) => {
             let known = routers.map(|router| router.name.clone());
-            Err(names::not_there("virtual router", name, known))
+            let words = names::not_there("virtual router", name, known);
+            Err(format!("NAME: {words}"))
         }
     }
 }

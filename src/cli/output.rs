@@ -40,6 +40,11 @@ pub(super) fn complain(what: impl Display) -> u8 {
     fail(what, exit::FAILED)
 }
 
+/// Says what is wrong with an argument, and returns the exit code for that.
+pub(super) fn misuse(argument: &str, words: impl Display) -> u8 {
+    fail(format_args!("{argument}: {words}"), exit::USAGE)
+}
+
 /// Says what failed, and returns `code`.
 pub(super) fn fail(what: impl Display, code: u8) -> u8 {
     // Nothing is left to do if that stream is gone too.

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::output::{complain, fail};
+use super::output::{complain, misuse};
 use super::status::maintenance;
 use super::talk::{self, Progress};
 use super::units::count;
-use super::{ask, exit};
+use super::{ask, exit, names, values};
 use crate::stats::snapshot::{RebalanceStage, Snapshot};
 
 /// Options of `warren rebalance`.
@@ -30,7 +30,7 @@ pub struct Options {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rate: u32,
     /// Give up after this time
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = talk::time)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = values::span)]
     pub within: Duration,
     /// End the rebalance that goes on
     #[arg(long, conflicts_with_all = ["rate", "within", "no_wait"])]
@@ -50,9 +50,9 @@ pub fn main(options: &Options) -> u8 {
         Ok(snapshot) => snapshot,
         Err(words) => return complain(words),
     };
-    let pool = match snapshot.find_pool(options.pool.as_deref()) {
-        Ok(pool) => &snapshot.pools[pool].name,
-        Err(words) => return fail(words, exit::USAGE),
+    let pool = match names::pool(&snapshot, options.pool.as_deref()) {
+        Ok(pool) => &pool.name,
+        Err(words) => return misuse("POOL", words),
     };
     let (rate, within) = (options.rate, options.within.as_millis());
     let command = match options.stop {

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::output::{colours, complain, print, room};
+use ipnet::IpNet;
+
+use super::output::{colours, complain, misuse, print, room};
 use super::table::{Cell, Column, Paint, render as table};
 use super::units::{age, bytes, count};
-use super::{ask, exit, names};
+use super::{ask, exit, names, values};
 use crate::config::units;
 use crate::stats::sessions::listing::{MOST, Session, Sessions, USUAL};
 
@@ -17,8 +19,8 @@ Those that match all filters are shown, the oldest first. IN is what the client 
 got. `shutdown session ID` over the stats socket ends one. Pools and servers that a reload has
 removed are found for as long as they have connections.
 
-Exit code: 0 they were printed, 1 the daemon cannot be reached or refuses, 64 there is no such
-server.")]
+Exit code: 0 they were printed, 1 the daemon cannot be reached or refuses, 64 there is no such pool
+or server, or a value is none.")]
 pub struct Options {
     /// The daemon's admin socket
     #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
@@ -30,13 +32,13 @@ pub struct Options {
     #[arg(long, value_name = "SERVER", add = super::complete::servers())]
     pub server: Option<String>,
     /// Only those of clients in this network, such as 192.0.2.0/24, or of one address
-    #[arg(long, value_name = "NETWORK")]
-    pub client: Option<String>,
+    #[arg(long, value_name = "NETWORK", value_parser = values::network)]
+    pub client: Option<IpNet>,
     /// Only those on which no byte has moved for so long, such as 10m
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub idle: Option<Duration>,
     /// Only those that are open for so long, such as 1h
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub older: Option<Duration>,
     /// So many at most
     #[arg(long, value_name = "N", default_value_t = USUAL, value_parser = limit)]
@@ -54,14 +56,9 @@ fn limit(text: &str) -> Result<usize, String> {
 /// Runs the subcommand and returns the exit code.
 #[must_use]
 pub fn main(options: &Options) -> u8 {
-    let server = match options
-        .server
-        .as_deref()
-        .map(|name| full_name(options, name))
-    {
-        Some(Err(code)) => return code,
-        Some(Ok(name)) => Some(name),
-        None => None,
+    let server = match known_names(options) {
+        Ok(server) => server,
+        Err(code) => return code,
     };
     let command = command(options, server.as_deref());
     match ask::ask::<Sessions>(&options.socket, &command, ask::PATIENCE) {
@@ -77,30 +74,44 @@ pub fn main(options: &Options) -> u8 {
     }
 }
 
-/// `POOL/SERVER`, or the exit code after saying why there is none.
-fn full_name(options: &Options, name: &str) -> Result<String, u8> {
+/// `POOL/SERVER` of the server, if one is given; or the exit code after saying what is wrong.
+fn known_names(options: &Options) -> Result<Option<String>, u8> {
+    let (pool, server) = (options.pool.as_deref(), options.server.as_deref());
+    if pool.is_none() && server.is_none() {
+        return Ok(None);
+    }
     let snapshot = ask::fetch(&options.socket).map_err(complain)?;
-    names::with_removed(&snapshot, name).map_err(|words| {
-        complain(words);
-        exit::USAGE
-    })
+    if let Some(name) = pool
+        && !snapshot.has_pool(name)
+    {
+        names::pool(&snapshot, pool).map_err(|words| misuse("--pool", words))?;
+    }
+    let Some(name) = server else { return Ok(None) };
+    let found = names::with_removed(&snapshot, name);
+    let full_name = found.map_err(|words| misuse("--server", words))?;
+    match pool {
+        Some(pool) if !full_name.starts_with(&format!("{pool}/")) => {
+            let words = format!("`{full_name}` is not of pool {pool}, which --pool says");
+            Err(misuse("--server", words))
+        }
+        _ => Ok(Some(full_name)),
+    }
 }
 
-/// The question over the socket. Its words are separated by blanks, which no name has.
+/// The question over the socket.
 fn command(options: &Options, server: Option<&str>) -> String {
     let mut command = format!("warren sessions limit {}", options.limit);
     let time = |time: Option<Duration>| time.map(units::duration_text);
     let filters = [
         ("pool", options.pool.clone()),
         ("server", server.map(str::to_owned)),
-        ("client", options.client.clone()),
+        ("client", options.client.map(|network| network.to_string())),
         ("idle", time(options.idle)),
         ("older", time(options.older)),
     ];
     for (name, value) in filters {
         if let Some(value) = value {
-            let value: String = value.chars().filter(|c| !c.is_whitespace()).collect();
-            command = format!("{command} {name} {}", value.replace([';', '\\'], "?"));
+            command = format!("{command} {name} {value}");
         }
     }
     command

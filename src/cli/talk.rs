@@ -8,7 +8,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::complain;
 use super::{ask, exit};
-use crate::admin::command::maintenance;
 use crate::stats::snapshot::Snapshot;
 
 /// How often the daemon is asked how far it is.
@@ -23,11 +22,6 @@ pub(super) enum Progress {
     Going(String),
     /// At its end, with the last words and the exit code.
     Over(String, u8),
-}
-
-/// Parses a time of the command line.
-pub(super) fn time(text: &str) -> Result<Duration, String> {
-    maintenance::time(text)
 }
 
 /// Gives a command that is answered by nothing when it is obeyed.

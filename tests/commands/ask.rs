@@ -135,24 +135,49 @@ fn sessions_are_listed_and_filtered() {
 fn a_filter_that_is_wrong_is_named() {
     let servers = format!("r1 = \"{0}\"\nr2 = \"{0}\"\n", server());
     let warren = Warren::start(&pool(&servers));
-    for (words, code, told) in [
+    for (words, told) in [
         (
-            ["--pool", "nosuch"],
-            1,
-            "the daemon says: There is no pool `nosuch`.",
+            &["sessions", "--pool", "nosuch"][..],
+            "warren: --pool: there is no pool `nosuch`; there are: rabbit\n",
         ),
-        (["--client", "fast"], 1, "the daemon says: client `fast`: "),
         (
-            ["--server", "r3"],
-            64,
-            "there is no server `r3`; did you mean `r2`?",
+            &["sessions", "--server", "r3"],
+            "warren: --server: there is no server `r3`; did you mean `r2`? There are: rabbit/r1, \
+             rabbit/r2\n",
         ),
-        (["--limit", "0"], 64, "not 1 to 10,000"),
-        (["--idle", "3"], 64, "has no unit; did you mean `3s`?"),
+        (
+            &["sessions", "--client", "fast"],
+            "'fast' for '--client <NETWORK>': neither a network, such as 192.0.2.0/24, nor an IP \
+             address\n",
+        ),
+        (
+            &["sessions", "--limit", "0"],
+            "'0' for '--limit <N>': not 1 to 10,000\n",
+        ),
+        (
+            &["sessions", "--idle", "3"],
+            "'3' for '--idle <TIME>': has no unit; did you mean `3s`? (a time is ",
+        ),
+        (
+            &["sessions", "--older", "3y"],
+            "'3y' for '--older <TIME>': unknown unit `y` (a time is a whole number and ms, s, m, ",
+        ),
+        (
+            &["events", "--since", "fast"],
+            "'fast' for '--since <TIME>': not a whole number and a unit (a time is ",
+        ),
+        (
+            &["explain", "server", "nosuch"],
+            "warren: SERVER: there is no server `nosuch`; there are: rabbit/r1, rabbit/r2\n",
+        ),
+        (
+            &["explain", "vrrp", "nosuch"],
+            "warren: NAME: there is no virtual router `nosuch`, nor any other\n",
+        ),
     ] {
-        let output = warren.run(&[&["sessions"][..], &words].concat());
+        let output = warren.run(words);
         let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {text}");
+        assert_eq!(output.status.code(), Some(64), "{words:?}: {text}");
         assert!(text.contains(told), "{words:?}: {text}");
     }
 }

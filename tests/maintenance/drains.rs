@@ -258,21 +258,32 @@ async fn what_cannot_be_meant_is_refused_in_words() {
         (
             "drain s4",
             64,
-            "there is no server `s4`, but p/s1, p/s2, p/s3, q/s1, q/lone",
+            "SERVER: there is no server `s4`; did you mean `s1`? There are: p/s1, p/s2, p/s3, \
+             q/s1, q/lone\n",
         ),
         (
             "drain s1",
             64,
-            "`s1` is a server of several pools; say which: p/s1, q/s1",
+            "SERVER: `s1` is the name of 2 servers: say p/s1 or q/s1\n",
         ),
-        ("ready q/s2", 64, "there is no server `q/s2`"),
+        ("ready q/s2", 64, "SERVER: there is no server `q/s2`"),
+        ("maint q/s2", 64, "SERVER: there is no server `q/s2`"),
         (
             "drain s2 --over 5",
             64,
-            "`5` has no unit; did you mean `5s`?",
+            "'--over <TIME>': `5` has no unit; did you mean `5s`? (a time is a whole number and \
+             ms, s, m, h or d, ",
         ),
-        ("rebalance", 64, "there are several pools; say which: p, q"),
-        ("rebalance x", 64, "there is no pool `x`, but p, q"),
+        (
+            "rebalance",
+            64,
+            "POOL: there are several, say which: p, q\n",
+        ),
+        (
+            "rebalance x",
+            64,
+            "POOL: there is no pool `x`; there are: p, q\n",
+        ),
         (
             "rebalance q",
             1,
