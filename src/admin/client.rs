@@ -20,8 +20,10 @@ use crate::proxy::account::Cause;
 use crate::proxy::inquiry::Question;
 use crate::proxy::sight::{Id, Sight};
 use crate::stats::event::What;
-use crate::stats::sessions;
 use crate::stats::sessions::listing::{Filter, Listing};
+use crate::stats::{csv, sessions};
+
+mod long;
 
 /// A longer line is the end of the connection, as with HAProxy.
 const MAX_LINE: usize = 16 * 1024;
@@ -124,19 +126,14 @@ impl Client {
                 self.log(&change);
                 return Ok(Some(text));
             }
-            Reply::Reload(wish) => {
-                let (changes, is_file) = (wish != Wish::Show, wish.is_about_the_file());
-                let command = wish.to_string();
-                let outcome = self.hands.reload(wish).await;
-                if changes && (is_file || outcome.code == 0) {
-                    self.log(&command);
-                }
-                let text = if is_file {
-                    outcome.answer()
-                } else {
-                    outcome.text
-                };
-                return Ok(Some(text));
+            Reply::Reload(wish) => return Ok(Some(self.reload(wish).await)),
+            Reply::Stat(filter, style) => {
+                let rows = csv::Pieces::new(Rc::new(snapshot()), filter, style);
+                return self.pieces(rows).await.map(Some);
+            }
+            Reply::Status => {
+                let pieces = snapshot().pieces()?;
+                return self.pieces(pieces.chain(["\n".to_owned()])).await.map(Some);
             }
             Reply::Events => return Ok(Some(self.hands.events.text())),
             Reply::EventsAfter(number) => {
@@ -153,6 +150,20 @@ impl Client {
             Reply::Quit => return Ok(None),
         }
         Ok(Some(String::new()))
+    }
+
+    async fn reload(&self, wish: Wish) -> String {
+        let (changes, is_file) = (wish != Wish::Show, wish.is_about_the_file());
+        let command = wish.to_string();
+        let outcome = self.hands.reload(wish).await;
+        if changes && (is_file || outcome.code == 0) {
+            self.log(&command);
+        }
+        if is_file {
+            outcome.answer()
+        } else {
+            outcome.text
+        }
     }
 
     /// Writes connections while the workers tell them, page by page: there may be very many. The

@@ -32,6 +32,10 @@ pub enum Reply {
     Text(String),
     /// This change, and then this text.
     Change(Change, String),
+    /// These rows of the statistics, in this style.
+    Stat(csv::Filter, Style),
+    /// Everything that is known, as JSON.
+    Status,
     /// The configuration, or what is served of it, changed by whoever keeps it.
     Reload(Wish),
     /// What has changed lately.
@@ -98,10 +102,7 @@ pub fn answer(words: &[String], level: Level, config: &Config, snapshot: Look<'_
             Ok(filter) => Reply::Listing(filter),
             Err(words) => Reply::line(&words),
         },
-        ["warren", ..] => match serde_json::to_string(&snapshot()) {
-            Ok(json) => Reply::line(&json),
-            Err(error) => Reply::line(&error.to_string()),
-        },
+        ["warren", ..] => Reply::Status,
         ["help", topic @ ..] => Reply::Text(usage::help(topic)),
         ["add", _, rest @ ..] => either(dynamic::add(rest, config, snapshot)),
         ["del", _, rest @ ..] => either(dynamic::delete(rest, config, snapshot)),
@@ -166,8 +167,7 @@ fn show(words: &[&str], level: Level, config: &Config, snapshot: Look<'_>) -> Re
         ["info", rest @ ..] => Reply::Text(info::render(&snapshot(), Style::of(rest))),
         ["stat", rest @ ..] => {
             // It is the socket that counts, as with HAProxy, not what the client has lowered.
-            let legends = config.admin.socket_level > Level::User;
-            show_stat(rest, legends, &snapshot())
+            show_stat(rest, config.admin.socket_level > Level::User, snapshot)
         }
         ["servers", what, rest @ ..] => {
             let only = rest
@@ -335,7 +335,7 @@ fn milliseconds(time: &str, each: u64) -> u64 {
 
 /// `show stat [domain proxy] [{iid|name} type sid] [typed|json|desc|up|no-maint]*`. Fewer than
 /// three words of a filter are no filter, and what is not a number counts as 0, as with HAProxy.
-fn show_stat(mut words: &[&str], legends: bool, snapshot: &Snapshot) -> Reply {
+fn show_stat(mut words: &[&str], legends: bool, snapshot: Look<'_>) -> Reply {
     if let ["domain", domain, rest @ ..] = words {
         if *domain != "proxy" {
             return Reply::line("Invalid statistics domain.");
@@ -346,7 +346,7 @@ fn show_stat(mut words: &[&str], legends: bool, snapshot: &Snapshot) -> Reply {
     if let [proxy, types, sid, rest @ ..] = words {
         let number = |word: &str| word.parse().unwrap_or(0);
         filter.iid = match number(proxy) {
-            0 => match iid_of(proxy, snapshot) {
+            0 => match iid_of(proxy, &snapshot()) {
                 Some(iid) => iid,
                 None => return Reply::line("No such proxy."),
             },
@@ -359,7 +359,7 @@ fn show_stat(mut words: &[&str], legends: bool, snapshot: &Snapshot) -> Reply {
     filter.up = words.contains(&"up");
     filter.no_maint = words.contains(&"no-maint");
     filter.legends = legends;
-    Reply::Text(csv::render(snapshot, &filter, Style::of(words)))
+    Reply::Stat(filter, Style::of(words))
 }
 
 /// The number of a listener or pool, of either by its name or, behind a `#`, by the number.

@@ -327,9 +327,10 @@ fn a_socket_for_users_shows_no_addresses_and_changes_nothing() {
         let words = &framing::commands(line.as_bytes())[0];
         command::answer(words, level, &config, &crate::stats::example::snapshot)
     };
-    let command::Reply::Text(rows) = ask("show stat typed", config::Level::User) else {
-        panic!("a text");
+    let command::Reply::Stat(filter, style) = ask("show stat typed", config::Level::User) else {
+        panic!("rows");
     };
+    let rows = crate::stats::csv::render(&crate::stats::example::snapshot(), &filter, style);
     assert!(!rows.contains(".addr.") && !rows.contains(".algo.") && rows.contains(".mode."));
     for line in [
         "set weight a/b 1",

@@ -64,8 +64,8 @@ fn matches(wanted: i64, number: usize) -> bool {
 }
 
 /// The whole answer.
-#[must_use]
-pub fn render(snapshot: &Snapshot, filter: &Filter, style: Style) -> String {
+#[cfg(test)]
+pub(crate) fn render(snapshot: &Snapshot, filter: &Filter, style: Style) -> String {
     let places = places(snapshot, filter);
     piece(snapshot, (filter, style), &places, 0..places.len())
 }

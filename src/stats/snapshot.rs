@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 mod maintenance;
+mod pieces;
 mod removed;
 
 pub use maintenance::{DrainSnapshot, DrainStage, RebalanceSnapshot, RebalanceStage};
+pub use pieces::Pieces;
 pub use removed::RemovedSnapshot;
 
 use super::history::Rate;

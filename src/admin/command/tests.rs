@@ -53,6 +53,9 @@ fn said(line: &str) -> String {
     if let Reply::Reload(wish) = reply {
         return wish.to_string();
     }
+    if let Reply::Stat(filter, style) = reply {
+        return csv::render(&snapshot(), &filter, style);
+    }
     let Reply::Text(text) = reply else {
         panic!("{reply:?}");
     };
