@@ -277,13 +277,16 @@ fn server_states(text: &str) -> Vec<Vec<String>> {
 }
 
 /// Answered alike to the letter, but for the version.
-const SAME: [&str; 34] = [
+const SAME: [&str; 37] = [
     "show backend\n",
     "show table\n",
     "show table nosuch\n",
     "show errors nosuch\n",
     "user;show errors\n",
     "show events nosuch\n",
+    "show events nosuch -w\n",
+    "show events -w\n",
+    "user;show events nosuch\n",
     "show servers conn nosuch\n",
     "user;show backend;show version\n",
     "prompt\nget weight rabbit/r2;get weight rabbit/nosuch\nuser;operator\nshow cli level\n",

@@ -46,6 +46,7 @@ pub(super) async fn serve(stream: UnixStream, hands: Rc<Hands>, moved: Moved) {
         stream,
         hands,
         moved,
+        pending: Vec::new(),
     };
     if let Err(error) = client.converse().await {
         tracing::debug!(%error, "a client of the stats socket was cut off");
@@ -79,6 +80,8 @@ struct Client {
     stream: UnixStream,
     hands: Rc<Hands>,
     moved: Moved,
+    /// What it has sent that was not looked at yet.
+    pending: Vec<u8>,
     level: Level,
     interactive: bool,
     /// How long it may be idle.
@@ -87,18 +90,13 @@ struct Client {
 
 impl Client {
     async fn converse(&mut self) -> io::Result<()> {
-        let mut pending = Vec::new();
         loop {
-            let Some(line) = self.next_line(&mut pending).await? else {
+            let Some(line) = self.next_line().await? else {
                 return Ok(());
             };
             let mut given = commands(&line);
             if takes_payload(&mut given) {
-                while !self
-                    .next_line(&mut pending)
-                    .await?
-                    .is_none_or(|line| is_empty(&line))
-                {}
+                while !self.next_line().await?.is_none_or(|line| is_empty(&line)) {}
             }
             for words in given {
                 let Some(text) = self.obey(&words).await? else {
@@ -109,7 +107,7 @@ impl Client {
                 self.write(end).await?;
             }
             // One line and no more, except for lines that were already there.
-            if !self.interactive && pending.is_empty() {
+            if !self.interactive && self.pending.is_empty() {
                 return Ok(());
             }
         }
@@ -135,7 +133,7 @@ impl Client {
                 let pieces = snapshot().pieces()?;
                 return self.pieces(pieces.chain(["\n".to_owned()])).await.map(Some);
             }
-            Reply::Events => return Ok(Some(self.hands.events.text())),
+            Reply::Events(watch) => return self.events(watch).await.map(Some),
             Reply::EventsAfter(number) => {
                 let recent = serde_json::to_string(&self.hands.events.after(number))?;
                 return Ok(Some(format!("{recent}\n")));
@@ -247,15 +245,16 @@ impl Client {
 
     /// The next line without its line feed; `None` at the end of the input. An unfinished last line
     /// is not answered, as with HAProxy: half a command must not be executed.
-    async fn next_line(&mut self, pending: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    async fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut searched = 0;
         loop {
-            if let Some(at) = pending[searched..].iter().position(|byte| *byte == b'\n') {
-                let mut line: Vec<u8> = pending.drain(..=searched + at).collect();
+            let news = &self.pending[searched..];
+            if let Some(at) = news.iter().position(|byte| *byte == b'\n') {
+                let mut line: Vec<u8> = self.pending.drain(..=searched + at).collect();
                 line.pop();
                 return Ok(Some(line));
             }
-            searched = pending.len();
+            searched = self.pending.len();
             if searched > MAX_LINE {
                 return Err(io::Error::new(
                     ErrorKind::InvalidData,
@@ -268,7 +267,7 @@ impl Client {
             if read == 0 {
                 return Ok(None);
             }
-            pending.extend_from_slice(&buffer[..read]);
+            self.pending.extend_from_slice(&buffer[..read]);
         }
     }
 

@@ -38,8 +38,8 @@ pub enum Reply {
     Status,
     /// The configuration, or what is served of it, changed by whoever keeps it.
     Reload(Wish),
-    /// What has changed lately.
-    Events,
+    /// What has changed lately, or changes.
+    Events(Watch),
     /// What has happened after the event of this number, as JSON.
     EventsAfter(u64),
     /// Some of the connections, as JSON.
@@ -58,6 +58,15 @@ pub enum Reply {
     Wait(Duration),
     /// The end of the connection.
     Quit,
+}
+
+/// How the events are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watch {
+    /// Go on with what happens, until the client sends something.
+    pub wait: bool,
+    /// Only what happens from now on.
+    pub new: bool,
 }
 
 /// Which connections, and how.
@@ -195,11 +204,12 @@ fn show(words: &[&str], level: Level, config: &Config, snapshot: Look<'_>) -> Re
         // There are no tables to be found.
         ["table"] => Reply::Text(String::new()),
         ["table", ..] => Reply::line("No such table"),
-        ["events", "changes", ..] => Reply::Events,
         ["events"] => Reply::line(
             "Supported events sinks are listed below. Add -w(wait), -n(new). Any key to stop\n    \
              changes    : type=buffer, 0 dropped, the latest changes",
         ),
+        ["events", ..] if level < Level::Operator => Reply::line("Permission denied"),
+        ["events", "changes", options @ ..] => show_events(options),
         ["events", ..] => Reply::Text("No such event sink".to_owned()),
         ["cli", "sockets", ..] => {
             let path = config.admin.socket.as_deref().unwrap_or("".as_ref());
@@ -218,6 +228,25 @@ fn show(words: &[&str], level: Level, config: &Config, snapshot: Look<'_>) -> Re
         ["cli", ..] => Reply::line(level_name(level)),
         _ => Reply::line(&info::version(&snapshot())),
     }
+}
+
+/// `show events changes [-w] [-n]`
+fn show_events(options: &[&str]) -> Reply {
+    let mut watch = Watch::default();
+    for option in options {
+        match *option {
+            "-w" => watch.wait = true,
+            "-n" => watch.new = true,
+            "-nw" | "-wn" => {
+                watch = Watch {
+                    wait: true,
+                    new: true,
+                }
+            }
+            _ => return Reply::Text("unknown option".to_owned()),
+        }
+    }
+    Reply::Events(watch)
 }
 
 const fn level_name(level: Level) -> &'static str {

@@ -4,6 +4,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 use crate::calendar;
 use crate::stats::event::{Event, Recent, What};
 use crate::vrrp::status::{Past, RouterStatus};
@@ -16,7 +19,10 @@ const LATE: Duration = Duration::from_secs(1);
 
 /// The changes of servers and virtual routers, by themselves and by operators, oldest first.
 #[derive(Debug, Default)]
-pub struct Events(RefCell<Ring>);
+pub struct Events {
+    ring: RefCell<Ring>,
+    news: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Ring {
@@ -39,10 +45,10 @@ impl Events {
     /// one of them may change [`crate::vrrp::status::REMEMBERED`] times.
     pub fn note_routers(&self, routers: &[RouterStatus], now: Instant) {
         let wall = SystemTime::now();
-        let before = self.0.borrow().looked_at;
+        let before = self.ring.borrow().looked_at;
         for router in routers {
             let latest = router.past.back().map_or(0, |change| change.number);
-            let known = self.0.borrow().routers.get(&router.name).copied();
+            let known = self.ring.borrow().routers.get(&router.name).copied();
             // One that counts from the beginning has been made anew, and one that has another name
             // brings its past with it.
             let known = known.filter(|known| *known <= latest);
@@ -61,10 +67,10 @@ impl Events {
                 let ago = now.saturating_duration_since(change.at);
                 self.note_at(wall.checked_sub(ago).unwrap_or(wall), what);
             }
-            let mut ring = self.0.borrow_mut();
+            let mut ring = self.ring.borrow_mut();
             ring.routers.insert(router.name.clone(), latest);
         }
-        let mut ring = self.0.borrow_mut();
+        let mut ring = self.ring.borrow_mut();
         ring.looked_at = Some(now);
         let exists = |name: &String, _: &mut u64| routers.iter().any(|router| router.name == *name);
         ring.routers.retain(exists);
@@ -73,7 +79,7 @@ impl Events {
     fn note_at(&self, at: SystemTime, what: What) {
         let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH);
         let at_ms = since_1970.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(0));
-        let mut ring = self.0.borrow_mut();
+        let mut ring = self.ring.borrow_mut();
         let number = match ring.events.back() {
             Some(last) => last.number + 1,
             None => at_ms.max(1),
@@ -89,12 +95,25 @@ impl Events {
             at_ms,
             what,
         });
+        self.news.notify_waiters();
     }
 
-    /// All of them, a line each.
-    pub(super) fn text(&self) -> String {
+    /// Resolves when something happens after this call.
+    pub(super) fn news(&self) -> Notified<'_> {
+        self.news.notified()
+    }
+
+    /// The number of the latest one; 0: there was none yet.
+    pub(super) fn latest(&self) -> u64 {
+        let ring = self.ring.borrow();
+        ring.events.back().map_or(0, |event| event.number)
+    }
+
+    /// Those after the one of this number, a line each.
+    pub(super) fn text(&self, number: u64) -> String {
         let mut text = String::new();
-        for event in &self.0.borrow().events {
+        let ring = self.ring.borrow();
+        for event in ring.events.iter().filter(|event| event.number > number) {
             calendar::push_rfc3339(&mut text, Duration::from_millis(event.at_ms));
             text.push(' ');
             text.push_str(&event.what.to_string().replace(['\n', '\r'], " "));
@@ -105,7 +124,7 @@ impl Events {
 
     /// Those after the one of this number.
     pub(super) fn after(&self, number: u64) -> Recent {
-        let ring = self.0.borrow();
+        let ring = self.ring.borrow();
         let events = ring.events.iter().filter(|event| event.number > number);
         Recent {
             first: ring.first,

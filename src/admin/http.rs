@@ -60,7 +60,7 @@ impl Side {
     }
 
     fn events(&self) -> String {
-        self.hands.events.text()
+        self.hands.events.text(0)
     }
 
     fn charts(&self) -> Rc<RefCell<Charts>> {

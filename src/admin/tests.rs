@@ -287,6 +287,74 @@ fn a_client_that_does_not_read_is_cut_off() {
     });
 }
 
+/// Reads until what came ends with `end`.
+async fn read_until(stream: &mut UnixStream, end: &str) -> String {
+    let mut came = Vec::new();
+    while !came.ends_with(end.as_bytes()) {
+        let byte = stream.read_u8().await;
+        came.push(byte.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&came))));
+    }
+    String::from_utf8(came).unwrap()
+}
+
+#[test]
+fn events_are_followed_until_the_client_sends_something() {
+    with_socket(|path| async move {
+        assert_eq!(ask(&path, b"clear counters\n").await, "\n");
+        let mut old = UnixStream::connect(&path).await.unwrap();
+        old.write_all(b"prompt\nshow events changes -w\n")
+            .await
+            .unwrap();
+        let shown = read_until(&mut old, ": clear counters\n").await;
+        assert!(shown.starts_with("\n> 20"), "{shown}");
+        let mut new = UnixStream::connect(&path).await.unwrap();
+        new.write_all(b"show events changes -nw;show version\n")
+            .await
+            .unwrap();
+        // Longer than anybody may be idle.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(ask(&path, b"clear counters all\n").await, "\n");
+        for follower in [&mut old, &mut new] {
+            let shown = read_until(follower, "\n").await;
+            assert!(shown.ends_with(": clear counters all\n"), "{shown}");
+        }
+        // What ends it is thrown away.
+        old.write_all(b"show info\n").await.unwrap();
+        assert_eq!(read_until(&mut old, "> ").await, "\n> ");
+        old.write_all(b"show version\n").await.unwrap();
+        assert_eq!(read_until(&mut old, "> ").await, format!("{VERSION}> "));
+        new.shutdown().await.unwrap();
+        let mut rest = String::new();
+        new.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, format!("\n{VERSION}"));
+
+        let answer = ask(&path, b"show events changes -n\n").await;
+        assert_eq!(answer, "\n");
+        let answer = ask(&path, b"show events changes -x;show events -w\n").await;
+        assert_eq!(answer, "unknown option\nNo such event sink\n");
+        let answer = ask(&path, b"user;show events changes\n").await;
+        assert_eq!(answer, "\nPermission denied\n\n");
+    });
+}
+
+#[test]
+fn a_follower_that_does_not_read_is_cut_off() {
+    with_socket(|path| async move {
+        let mut lazy = UnixStream::connect(&path).await.unwrap();
+        lazy.write_all(b"show events changes -w\n").await.unwrap();
+        // More than a socket buffer holds.
+        for _ in 0..200 {
+            let line = "clear counters;".repeat(100);
+            ask(&path, format!("{line}\n").as_bytes()).await;
+        }
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        let mut rest = Vec::new();
+        let read = lazy.read_to_end(&mut rest);
+        let cut_off = tokio::time::timeout(Duration::from_secs(60), read).await;
+        assert!(cut_off.is_ok() && !rest.is_empty());
+    });
+}
+
 #[tokio::test]
 async fn the_socket_has_its_mode_and_replaces_only_what_is_dead() {
     let folder = tempfile::tempdir().unwrap();

@@ -231,7 +231,7 @@ const COMMANDS: [Command; 50] = [
     command(
         &["show", "events"],
         Level::User,
-        "show events [<sink>]",
+        "show events [<sink>] [-w] [-n]",
         "list the event sinks, or show one of them",
     ),
     command(

@@ -21,7 +21,7 @@ fn the_latest_events_are_remembered_a_line_each() {
     for number in 0..REMEMBERED + 2 {
         events.note(server(&format!("event {number}\nof two lines")));
     }
-    let text = events.text();
+    let text = events.text(0);
     assert_eq!(text.lines().count(), REMEMBERED);
     let first = text.lines().next().unwrap();
     assert!(
@@ -74,7 +74,7 @@ fn changes_of_virtual_routers_are_taken_once_and_anew_after_a_new_beginning() {
     router.past.push_back(change(2, 7, "stopped"));
     look(&router, 8);
     look(&router, 9);
-    let text = events.text();
+    let text = events.text(0);
     let words: Vec<_> = text
         .lines()
         .filter_map(|line| line.split(' ').nth(6))
@@ -89,5 +89,5 @@ fn changes_of_virtual_routers_are_taken_once_and_anew_after_a_new_beginning() {
         "{text}"
     );
     events.note_routers(&[], at(10));
-    assert!(events.0.borrow().routers.is_empty());
+    assert!(events.ring.borrow().routers.is_empty());
 }
