@@ -16,6 +16,7 @@ mod guests;
 mod hands;
 pub mod http;
 pub mod reload;
+pub mod removable;
 mod wish;
 
 use std::rc::Rc;

@@ -144,7 +144,7 @@ impl Client {
             Reply::TogglePrompt => self.interactive = !self.interactive,
             Reply::Lower(level) => self.level = level,
             Reply::Timeout(idle) => self.idle = idle,
-            Reply::Wait(time) => tokio::time::sleep(time).await,
+            Reply::Wait(wait) => return self.wait(&wait).await.map(Some),
             Reply::Quit => return Ok(None),
         }
         Ok(Some(String::new()))

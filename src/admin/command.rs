@@ -16,14 +16,13 @@ mod change;
 mod dynamic;
 pub mod maintenance;
 mod usage;
+mod wait;
 
 pub use change::{Change, Place};
+pub use wait::Wait;
 
 /// The longest idle time that `set timeout cli` gives.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
-
-/// The longest that `wait` waits.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// What a command wants.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,8 +53,8 @@ pub enum Reply {
     Lower(Level),
     /// The client may be idle for so long.
     Timeout(Duration),
-    /// Nothing for so long.
-    Wait(Duration),
+    /// Nothing for a time.
+    Wait(Wait),
     /// The end of the connection.
     Quit,
 }
@@ -120,7 +119,7 @@ pub fn answer(words: &[String], level: Level, config: &Config, snapshot: Look<'_
         ["operator", ..] => Reply::Lower(Level::Operator),
         ["user", ..] => Reply::Lower(Level::User),
         ["prompt", ..] => Reply::TogglePrompt,
-        ["wait", rest @ ..] => wait(rest),
+        ["wait", rest @ ..] => wait::answer(rest),
         _ => Reply::Quit,
     }
 }
@@ -333,24 +332,15 @@ fn set_timeout(words: &[&str]) -> Reply {
     }
 }
 
-/// `wait TIME`: milliseconds, or a number with a unit.
-fn wait(words: &[&str]) -> Reply {
-    match words {
-        [time] if milliseconds(time, 1) > 0 => {
-            Reply::Wait(Duration::from_millis(milliseconds(time, 1)).min(LONGEST_WAIT))
-        }
-        [_, _, ..] => Reply::line("This is not supported by warren."),
-        _ => Reply::line("Expects a time."),
-    }
-}
-
 /// A number with a unit, or without one and then so many milliseconds each; 0 if it is none.
 fn milliseconds(time: &str, each: u64) -> u64 {
     let unit_from = time
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(time.len());
     let (number, unit) = time.split_at(unit_from);
+    let number: u64 = number.parse().unwrap_or(0);
     let unit = match unit {
+        "us" => return number.div_ceil(1000),
         "" => each,
         "ms" => 1,
         "s" => 1000,
@@ -359,7 +349,7 @@ fn milliseconds(time: &str, each: u64) -> u64 {
         "d" => 86_400_000,
         _ => 0,
     };
-    number.parse::<u64>().unwrap_or(0).saturating_mul(unit)
+    number.saturating_mul(unit)
 }
 
 /// `show stat [domain proxy] [{iid|name} type sid] [typed|json|desc|up|no-maint]*`. Fewer than

@@ -287,6 +287,23 @@ fn a_client_that_does_not_read_is_cut_off() {
     });
 }
 
+#[test]
+fn who_waits_is_told_how_it_went_also_when_it_has_no_more_to_say() {
+    with_socket(|path| async move {
+        let started = tokio::time::Instant::now();
+        let answer = ask(&path, b"wait 20s;show cli level\n").await;
+        assert_eq!(answer, "Done.\n\nadmin\n\n");
+        let took = started.elapsed();
+        assert!((20..21).contains(&took.as_secs()), "{took:?}");
+        let answer = ask(&path, b"wait 1h srv-removable a/b\n").await;
+        assert_eq!(answer, "Failed. No such backend.\n\n");
+        assert_eq!(
+            ask(&path, b"operator;wait 1\n").await,
+            "\nPermission denied\n\n"
+        );
+    });
+}
+
 /// Reads until what came ends with `end`.
 async fn read_until(stream: &mut UnixStream, end: &str) -> String {
     let mut came = Vec::new();

@@ -299,6 +299,37 @@ fn open_connections_survive_every_state_and_weight_and_end_when_told() {
     }
 }
 
+/// HAProxy has it since 3.0; the answers are those of 3.4.
+#[test]
+fn a_server_is_waited_for_until_it_can_be_removed() {
+    let servers = Servers::start();
+    let warren = Balancer::warren(&servers);
+    let mut client = client(&warren, "1");
+    let connected = "Server still has connections attached to it, cannot remove it.";
+    for (line, answer) in [
+        (
+            "wait 10s srv-removable rabbit/nosuch",
+            "Failed. No such server.\n\n".to_owned(),
+        ),
+        (
+            "wait 10s srv-removable rabbit/r2",
+            "Failed. Only servers in maintenance mode can be deleted.\n\n".to_owned(),
+        ),
+        (
+            "disable server rabbit/r2;wait 10ms srv-removable rabbit/r2",
+            format!("\nWait delay expired. {connected}\n\n"),
+        ),
+        (
+            "shutdown sessions server rabbit/r2;wait 20s srv-removable rabbit/r2;del server \
+             rabbit/r2",
+            "\nDone.\n\nServer deleted.\n".to_owned(),
+        ),
+    ] {
+        assert_eq!(warren.ask_line(line), answer, "{line}");
+    }
+    assert!(is_over(&mut client));
+}
+
 #[test]
 fn who_waits_for_a_limit_gets_in_when_it_is_raised() {
     let servers = Servers::start();

@@ -2,12 +2,20 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
+use tokio::time::sleep;
 
 use super::Client;
-use crate::admin::command::Watch;
+use crate::admin::command::{Wait, Watch};
+use crate::admin::removable::removable;
+
+/// What is waited for is looked at again so soon at first.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// And this seldom later.
+const LOOK_SELDOM: Duration = Duration::from_millis(200);
 
 impl Client {
     /// Writes an answer while it is made. Between two pieces it is the turn of whatever else this
@@ -51,6 +59,40 @@ impl Client {
             }
             self.pending.clear();
             return Ok(String::new());
+        }
+    }
+
+    /// Waits until a time is over, or what is waited for is so, and says which of them it was;
+    /// also for a client that has no more to say.
+    pub(super) async fn wait(&self, wait: &Wait) -> io::Result<String> {
+        let until = tokio::time::Instant::now() + wait.time;
+        let mut look = LOOK;
+        loop {
+            let obstacle = match &wait.removable {
+                None => None,
+                Some((pool, server)) => {
+                    match removable(&self.hands.registry.scene(), pool, server) {
+                        Ok(_) => return Ok("Done.\n".to_owned()),
+                        Err(obstacle) if !obstacle.passes() => {
+                            return Ok(format!("Failed. {obstacle}\n"));
+                        }
+                        Err(obstacle) => Some(obstacle),
+                    }
+                }
+            };
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            if left.is_zero() {
+                return Ok(match obstacle {
+                    None => "Done.\n".to_owned(),
+                    Some(obstacle) => format!("Wait delay expired. {obstacle}\n"),
+                });
+            }
+            sleep(match obstacle {
+                None => left,
+                Some(_) => left.min(look),
+            })
+            .await;
+            look = (look * 2).min(LOOK_SELDOM);
         }
     }
 }

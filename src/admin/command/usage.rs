@@ -308,9 +308,9 @@ const COMMANDS: [Command; 50] = [
     ),
     command(
         &["wait"],
-        Level::User,
-        "wait <ms>",
-        "wait before the next command",
+        Level::Admin,
+        "wait {-h|<delay>} [<condition>]",
+        "wait for a time, or until a server is removable",
     ),
     command(
         &["warren", "events"],

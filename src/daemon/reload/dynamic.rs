@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::{Reloader, budget};
 use crate::admin::reload::Outcome;
+use crate::admin::removable::removable;
 use crate::config::{Config, Server};
 use crate::exit;
 use crate::pool::server::Admin;
@@ -55,21 +56,14 @@ impl Reloader {
     /// A server less.
     pub(super) fn delete(&self, pool: &str, name: &str) -> Outcome {
         let scene = self.registry.scene();
+        let place = match removable(&scene, pool, name) {
+            Ok(place) => place,
+            Err(obstacle) => return refused(&obstacle.to_string()),
+        };
         let mut config = Config::clone(&scene.config);
-        let pools = config.pools.iter_mut().zip(&scene.pools);
-        let Some((known, pool)) = pools.into_iter().find(|(known, _)| known.name == pool) else {
-            return refused("No such backend.");
-        };
-        let Some(place) = known.servers.iter().position(|known| known.name == name) else {
-            return refused("No such server.");
-        };
-        if pool.admin(place) != Admin::Maint {
-            return refused("Only servers in maintenance mode can be deleted.");
+        for known in config.pools.iter_mut().filter(|known| known.name == pool) {
+            known.servers.remove(place);
         }
-        if pool.snapshot(Instant::now())[place].open > 0 {
-            return refused("Server still has connections attached to it, cannot remove it.");
-        }
-        known.servers.remove(place);
         let max_connections = match budget(&config) {
             Ok((_, most)) => most,
             Err(error) => return refused(&format!("{}\n", error.in_words())),
