@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::Hands;
-use super::command::{Reply, Wanted, answer};
+use super::command::{Mode, Reply, Wanted, answer};
 use super::framing::{Words, commands};
 use super::guests::Moved;
 use super::reload::Wish;
@@ -47,6 +47,7 @@ pub(super) async fn serve(stream: UnixStream, hands: Rc<Hands>, moved: Moved) {
         hands,
         moved,
         pending: Vec::new(),
+        modes: Vec::new(),
     };
     if let Err(error) = client.converse().await {
         tracing::debug!(%error, "a client of the stats socket was cut off");
@@ -83,6 +84,8 @@ struct Client {
     /// What it has sent that was not looked at yet.
     pending: Vec<u8>,
     level: Level,
+    /// The modes that are on.
+    modes: Vec<Mode>,
     interactive: bool,
     /// How long it may be idle.
     idle: Duration,
@@ -142,6 +145,15 @@ impl Client {
             Reply::Sessions(wanted) => return self.sessions(wanted).await.map(Some),
             Reply::EndSession(id) => return Ok(Some(self.end_session(id).await)),
             Reply::TogglePrompt => self.interactive = !self.interactive,
+            Reply::Mode(mode, None) => {
+                let on = self.modes.contains(&mode);
+                let state = if on { "ON" } else { "OFF" };
+                return Ok(Some(format!("{} is {state}\n", mode.name())));
+            }
+            Reply::Mode(mode, Some(on)) => {
+                self.modes.retain(|known| *known != mode);
+                self.modes.extend(on.then_some(mode));
+            }
             Reply::Lower(level) => self.level = level,
             Reply::Timeout(idle) => self.idle = idle,
             Reply::Wait(wait) => return self.wait(&wait).await.map(Some),

@@ -49,6 +49,8 @@ pub enum Reply {
     EndSession(Id),
     /// Interactive mode on or off.
     TogglePrompt,
+    /// A mode on or off, or what it is.
+    Mode(Mode, Option<bool>),
     /// The client may do less from now on.
     Lower(Level),
     /// The client may be idle for so long.
@@ -57,6 +59,27 @@ pub enum Reply {
     Wait(Wait),
     /// The end of the connection.
     Quit,
+}
+
+/// What allows a client of HAProxy more commands, and one of warren none: scripts that switch it on
+/// first shall work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `experimental-mode`
+    Experimental,
+    /// `expert-mode`
+    Expert,
+}
+
+impl Mode {
+    /// The command.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Experimental => "experimental-mode",
+            Self::Expert => "expert-mode",
+        }
+    }
 }
 
 /// How the events are shown.
@@ -116,12 +139,20 @@ pub fn answer(words: &[String], level: Level, config: &Config, snapshot: Look<'_
         ["del", _, rest @ ..] => either(dynamic::delete(rest, config, snapshot)),
         ["reload", ..] => Reply::Reload(Wish::Apply),
         ["diff", ..] => Reply::Reload(Wish::Show),
+        ["experimental-mode", rest @ ..] => mode(Mode::Experimental, rest),
+        ["expert-mode", rest @ ..] => mode(Mode::Expert, rest),
         ["operator", ..] => Reply::Lower(Level::Operator),
         ["user", ..] => Reply::Lower(Level::User),
         ["prompt", ..] => Reply::TogglePrompt,
         ["wait", rest @ ..] => wait::answer(rest),
         _ => Reply::Quit,
     }
+}
+
+/// `experimental-mode [on|off]`, `expert-mode [on|off]`: whatever is not `on` is off, as with
+/// HAProxy.
+fn mode(mode: Mode, words: &[&str]) -> Reply {
+    Reply::Mode(mode, words.first().map(|word| *word == "on"))
 }
 
 /// `warren events [NUMBER]`

@@ -8,7 +8,7 @@ use crate::balancer::{Balancer, Servers};
 use crate::{compare_stat, server_states, value};
 
 /// Answered alike to the letter, one after the other.
-const SAME: [&str; 167] = [
+const SAME: [&str; 173] = [
     "get weight rabbit/r2",
     "get weight",
     "get weight rabbit",
@@ -155,6 +155,12 @@ const SAME: [&str; 167] = [
     "user;show cli level;get weight rabbit/r2;clear counters;disable server rabbit/r2",
     "user;operator;show cli level",
     "user;set timeout cli 3;set maxconn global 3;shutdown sessions server rabbit/r2",
+    "experimental-mode;expert-mode",
+    "experimental-mode on;experimental-mode;expert-mode;experimental-mode off;experimental-mode",
+    "expert-mode on;expert-mode;expert-mode nosuch;expert-mode",
+    "experimental-mode on;operator;experimental-mode",
+    "user;experimental-mode;expert-mode on",
+    "experimental-mode on;add server rabbit",
     "add server",
     "add server rabbit",
     "add server rabbit/r9",

@@ -29,7 +29,7 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 50] = [
+const COMMANDS: [Command; 52] = [
     command(
         &["add", "server"],
         Level::Admin,
@@ -107,6 +107,18 @@ const COMMANDS: [Command; 50] = [
         Level::Admin,
         "enable server <bk>/<srv>",
         "like 'set server <bk>/<srv> state ready'",
+    ),
+    command(
+        &["experimental-mode"],
+        Level::Admin,
+        "experimental-mode [on|off]",
+        "accepted for HAProxy's sake; it allows nothing more",
+    ),
+    command(
+        &["expert-mode"],
+        Level::Admin,
+        "expert-mode [on|off]",
+        "accepted for HAProxy's sake; it allows nothing more",
     ),
     command(
         &["get", "weight"],
