@@ -20,7 +20,7 @@ impl Router {
             Event::Heard(heard) => self.follow_or_not(heard, now),
             Event::DeadlinePassed => {
                 if self.last_due().max(claim_from) <= now {
-                    self.take_over(self.reason_to_take_over(), now, actions);
+                    self.take_over(self.reason_to_take_over(now), now, actions);
                 }
             }
             Event::Unable => {
@@ -140,12 +140,15 @@ impl Router {
         }
     }
 
-    fn reason_to_take_over(&self) -> Why {
+    fn reason_to_take_over(&self, now: Instant) -> Why {
         let rivals = || self.members.iter().filter_map(|member| member.rival);
         if rivals().any(|rival| rival.leaving) {
             return Why::MasterLeft;
         }
-        let lower = rivals().find(|rival| rival.lower_since.is_some());
+        // One that is left alone must have fallen silent.
+        let replaced =
+            |rival: &Rival| rival.lower_since.is_some() && self.spares(rival, now).is_none();
+        let lower = rivals().find(replaced);
         match (lower, rivals().next()) {
             (Some(rival), _) => Why::LowerPriority {
                 from: rival.from,

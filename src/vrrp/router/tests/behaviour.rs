@@ -105,7 +105,10 @@ fn preempt_no_preempt_and_its_delay() {
         bench.feed(Event::Able);
         bench
     };
-    assert!(!takes_over_from(&mut with(false, Duration::ZERO), 50, 100));
+    let mut never = with(false, Duration::ZERO);
+    assert!(!takes_over_from(&mut never, 50, 100));
+    never.wait();
+    assert_eq!(never.why(), Why::MasterSilent { from: ip(9) });
     let mut delayed = with(true, 10 * SECOND);
     assert!(!takes_over_from(&mut delayed, 50, 10));
     assert!(takes_over_from(&mut delayed, 50, 5));
