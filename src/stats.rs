@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod numbers;
 pub mod readiness;
 pub mod reloads;
+pub mod routers;
 mod scene;
 pub mod schema;
 pub mod servers_conn;

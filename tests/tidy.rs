@@ -63,6 +63,7 @@ const PURE: &[&str] = &[
     "stats/metrics.rs",
     "stats/numbers.rs",
     "stats/readiness.rs",
+    "stats/routers.rs",
     "stats/servers_conn.rs",
     "stats/servers_state.rs",
     "stats/sessions.rs",

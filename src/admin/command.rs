@@ -10,7 +10,7 @@ use crate::stats::form::Style;
 use crate::stats::history::Clear;
 use crate::stats::sessions::listing::Filter;
 use crate::stats::snapshot::Snapshot;
-use crate::stats::{activity, csv, info, schema, servers_conn, servers_state};
+use crate::stats::{activity, csv, info, routers, schema, servers_conn, servers_state};
 
 mod change;
 mod dynamic;
@@ -134,6 +134,8 @@ pub fn answer(words: &[String], level: Level, config: &Config, snapshot: Look<'_
             Err(words) => Reply::line(&words),
         },
         ["warren", ..] => Reply::Status,
+        ["vrrp", "show", ..] => Reply::Text(routers::show(&snapshot())),
+        ["vrrp", ..] => Reply::Text(routers::stats(&snapshot())),
         ["help", topic @ ..] => Reply::Text(usage::help(topic)),
         ["add", _, rest @ ..] => either(dynamic::add(rest, config, snapshot)),
         ["del", _, rest @ ..] => either(dynamic::delete(rest, config, snapshot)),

@@ -29,7 +29,7 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 52] = [
+const COMMANDS: [Command; 54] = [
     command(
         &["add", "server"],
         Level::Admin,
@@ -317,6 +317,18 @@ const COMMANDS: [Command; 52] = [
         Level::User,
         "user",
         "lower the level of this connection to user",
+    ),
+    command(
+        &["vrrp", "show"],
+        Level::User,
+        "vrrp show",
+        "show the virtual routers, a line each",
+    ),
+    command(
+        &["vrrp", "stats"],
+        Level::User,
+        "vrrp stats",
+        "show what the virtual routers have counted",
     ),
     command(
         &["wait"],
