@@ -301,7 +301,10 @@ async fn control(
     let on_change = on_change(&election.voice, &signal, &events);
     let limits = CommonLimits::new(&registry);
     let (reloads, requests) = mpsc::channel(reload::REQUESTS);
-    let hands = Hands::new(&registry, &on_change, &events, &signal, &limits, &reloads);
+    let routers = election.voice.commands();
+    let hands = Hands::new(
+        &registry, &on_change, &events, &signal, &limits, &reloads, routers,
+    );
     let _socket_file = serve_admin(&hands)?;
     let monitors = Rc::new(RefCell::new(Monitors::default()));
     let mut control = Control {
@@ -319,13 +322,9 @@ async fn control(
     let first_round = monitors
         .borrow_mut()
         .follow(&registry.scene().pools, &on_change);
-    tokio::select! {
-        () = first_round => {}
-        _ = control.told_to_stop() => {
-            control.notifier.stopping();
-            tracing::info!("stopped before the first checks were in");
-            return Ok(());
-        }
+    if control.stops_before(first_round).await {
+        tracing::info!("stopped before the first checks were in");
+        return Ok(());
     }
     let shared = Shared {
         registry: Arc::clone(&registry),
@@ -483,6 +482,17 @@ impl Control {
                 Some(Command::Reload) => drop(self.reloads.try_send(Request::by_signal())),
                 // Whoever started us has gone without stopping us: go on serving.
                 None => pending().await,
+            }
+        }
+    }
+
+    /// Waits for the first checks, or until somebody stops us.
+    async fn stops_before(&mut self, first_round: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            () = first_round => false,
+            _ = self.told_to_stop() => {
+                self.notifier.stopping();
+                true
             }
         }
     }

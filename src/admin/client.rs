@@ -143,6 +143,10 @@ impl Client {
             }
             Reply::Listing(filter) => return Ok(Some(self.list(filter).await?)),
             Reply::Sessions(wanted) => return self.sessions(wanted).await.map(Some),
+            Reply::Release(names) => {
+                self.log(&format_args!("vrrp release {}", names.join(" ")));
+                return Ok(Some(self.hands.release(names).await));
+            }
             Reply::EndSession(id) => return Ok(Some(self.end_session(id).await)),
             Reply::TogglePrompt => self.interactive = !self.interactive,
             Reply::Mode(mode, None) => {

@@ -10,12 +10,13 @@ use crate::stats::form::Style;
 use crate::stats::history::Clear;
 use crate::stats::sessions::listing::Filter;
 use crate::stats::snapshot::Snapshot;
-use crate::stats::{activity, csv, info, routers, schema, servers_conn, servers_state};
+use crate::stats::{activity, csv, info, schema, servers_conn, servers_state};
 
 mod change;
 mod dynamic;
 pub mod maintenance;
 mod usage;
+mod vrrp;
 mod wait;
 
 pub use change::{Change, Place};
@@ -47,6 +48,8 @@ pub enum Reply {
     Sessions(Wanted),
     /// The end of this connection.
     EndSession(Id),
+    /// Another node as master of these virtual routers.
+    Release(Vec<String>),
     /// Interactive mode on or off.
     TogglePrompt,
     /// A mode on or off, or what it is.
@@ -134,8 +137,7 @@ pub fn answer(words: &[String], level: Level, config: &Config, snapshot: Look<'_
             Err(words) => Reply::line(&words),
         },
         ["warren", ..] => Reply::Status,
-        ["vrrp", "show", ..] => Reply::Text(routers::show(&snapshot())),
-        ["vrrp", ..] => Reply::Text(routers::stats(&snapshot())),
+        ["vrrp", rest @ ..] => vrrp::answer(rest, &snapshot()),
         ["help", topic @ ..] => Reply::Text(usage::help(topic)),
         ["add", _, rest @ ..] => either(dynamic::add(rest, config, snapshot)),
         ["del", _, rest @ ..] => either(dynamic::delete(rest, config, snapshot)),

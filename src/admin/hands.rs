@@ -19,6 +19,7 @@ use crate::pool::server::{Admin, Health, StateChange};
 use crate::proxy::inquiry::{self, Answer, Inbox, Question};
 use crate::proxy::worker::{CommonLimits, Signal};
 use crate::stats::Registry;
+use crate::vrrp::driver::Command;
 
 /// The daemon as the stats socket can change it.
 pub struct Hands {
@@ -35,6 +36,8 @@ pub struct Hands {
     limits: CommonLimits,
     /// To whoever reloads the configuration.
     reloads: mpsc::Sender<Request>,
+    /// To the vrrp thread.
+    routers: mpsc::Sender<Command>,
 }
 
 impl Hands {
@@ -47,6 +50,7 @@ impl Hands {
         signal: &Rc<watch::Sender<Signal>>,
         limits: &CommonLimits,
         reloads: &mpsc::Sender<Request>,
+        routers: &mpsc::Sender<Command>,
     ) -> Rc<Self> {
         let inboxes = registry.workers.iter().map(|_| Inbox::default()).collect();
         Rc::new(Self {
@@ -58,6 +62,7 @@ impl Hands {
             signal: Rc::clone(signal),
             limits: limits.clone(),
             reloads: reloads.clone(),
+            routers: routers.clone(),
         })
     }
 
@@ -95,6 +100,15 @@ impl Hands {
         Outcome {
             code: exit::GOOD,
             text: String::new(),
+        }
+    }
+
+    /// Has another node take the addresses of virtual routers that are master here. What is wrong
+    /// is said in one line.
+    pub(super) async fn release(&self, names: Vec<String>) -> String {
+        match self.routers.send(Command::Release(names)).await {
+            Ok(()) => String::new(),
+            Err(_) => "the daemon is stopping\n".to_owned(),
         }
     }
 

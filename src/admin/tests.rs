@@ -68,8 +68,11 @@ pub(super) fn hands() -> Rc<Hands> {
     let registry = registry();
     let limits = CommonLimits::new(&registry);
     let (reloads, _) = tokio::sync::mpsc::channel(1);
+    let (routers, _) = tokio::sync::mpsc::channel(1);
     let (events, signal) = (Rc::default(), Rc::default());
-    Hands::new(&registry, &on_change, &events, &signal, &limits, &reloads)
+    Hands::new(
+        &registry, &on_change, &events, &signal, &limits, &reloads, &routers,
+    )
 }
 
 /// Runs `test` against a served socket.

@@ -182,6 +182,11 @@ impl Voice {
         }
     }
 
+    /// Where the vrrp thread is told something.
+    pub(super) fn commands(&self) -> &mpsc::Sender<Command> {
+        &self.commands
+    }
+
     /// Rounds of the vrrp thread so far.
     pub(super) fn rounds(&self) -> u64 {
         self.inputs.rounds.get()

@@ -563,6 +563,7 @@ fn virtual_router(router: &RouterStatus, now: Instant) -> VirtualRouterSnapshot 
         base_priority: router.priority.base,
         preempt: router.preempt,
         preempt_delay_ms: milliseconds(router.preempt_delay),
+        released: router.released,
         priority: router.priority.effective(),
         arithmetic: router.priority.to_string(),
         heard: router.heard.map(|heard| HeardSnapshot {

@@ -137,6 +137,7 @@ fn virtual_router() -> VirtualRouterSnapshot {
         base_priority: 150,
         preempt: true,
         preempt_delay_ms: 0,
+        released: false,
         priority: 90,
         arithmetic: "150 - 60 = 90: pool plain has no usable server".to_owned(),
         heard: Some(HeardSnapshot {

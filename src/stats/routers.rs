@@ -22,7 +22,7 @@ pub fn show(snapshot: &Snapshot) -> String {
     text
 }
 
-fn facts(router: &VirtualRouterSnapshot) -> [(&'static str, String); 18] {
+fn facts(router: &VirtualRouterSnapshot) -> [(&'static str, String); 19] {
     let yes = |is_so: bool| if is_so { "yes" } else { "no" }.to_owned();
     let heard = router.heard.as_ref();
     let other = router.other_master.as_ref();
@@ -41,6 +41,7 @@ fn facts(router: &VirtualRouterSnapshot) -> [(&'static str, String); 18] {
         ("base_priority", router.base_priority.to_string()),
         ("preempt", yes(router.preempt)),
         ("preempt_delay_ms", router.preempt_delay_ms.to_string()),
+        ("released", yes(router.released)),
         ("heard", or_none(heard.map(|heard| &heard.from))),
         ("heard_priority", or_none(heard.map(|heard| heard.priority))),
         ("heard_ago_ms", or_none(heard.map(|heard| heard.ago_ms))),
@@ -116,7 +117,7 @@ mod tests {
             lines[0],
             "name=amqp state=master since_ms=7380000 interface=eth0 router_id=51 version=3 \
              advert_interval_ms=1000 addresses=192.0.2.100/24 group=- priority=90 \
-             base_priority=150 preempt=yes preempt_delay_ms=0 heard=192.0.2.12 \
+             base_priority=150 preempt=yes preempt_delay_ms=0 released=no heard=192.0.2.12 \
              heard_priority=100 heard_ago_ms=7384000 other_master=- other_master_refused=- \
              arithmetic=\"150 - 60 = 90: pool plain has no usable server\" \
              why=\"master 192.0.2.12 fell silent\" waiting_for=-"

@@ -237,6 +237,10 @@ pub struct VirtualRouterSnapshot {
     pub preempt: bool,
     /// How long it leaves such a master alone.
     pub preempt_delay_ms: u64,
+    /// An operator has given the addresses to another node, and it has not been master since: until
+    /// then it leaves a master alone as without `preempt`.
+    #[serde(default)]
+    pub released: bool,
     /// What it advertises, or would.
     pub priority: u8,
     /// How the second came from the first: `150 - 50 = 100: pool rabbit has no usable server`.

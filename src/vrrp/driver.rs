@@ -29,7 +29,7 @@ use super::receive::{Accepted, ipv4, is_from_virtual, screen};
 use super::router::{Action, Actions, Event, Heard};
 use super::socket::{LARGEST, Received, VrrpSocket};
 use super::status::RouterStatus;
-use crate::config::Config;
+use crate::config::{Config, VirtualRouter};
 use crate::vip::Announcer;
 use crate::vip::interface::Interfaces;
 use crate::vip::netlink::{Change, Monitor, Netlink, NetlinkError};
@@ -71,6 +71,8 @@ pub enum Command {
         /// Its pools.
         pools: Pools,
     },
+    /// Have another node take the addresses of these virtual routers, and those of their groups.
+    Release(Vec<String>),
     /// Give the addresses up, then end.
     Stop,
 }
@@ -219,6 +221,14 @@ impl Driver {
             Command::Reconfigure { config, pools } => {
                 if !self.stopping {
                     self.reconfigure(config, &pools, now);
+                }
+            }
+            Command::Release(names) => {
+                for unit in 0..self.units.len() {
+                    let is_meant = |router: &VirtualRouter| names.contains(&router.name);
+                    if self.units[unit].routers().any(is_meant) {
+                        self.feed(unit, Event::Released, now);
+                    }
                 }
             }
             Command::Stop => {

@@ -6,11 +6,14 @@
 //!   |  Init  |             |  Backup  |                                         |  Master  |
 //!   +--------+  <--------  +----------+  <------------------------------------  +----------+
 //!        ^       unable                    a better one was heard, we were away       |
-//!        |                                                                            | stopped
+//!        |                                                                  released, | stopped
 //!        |       unable, the addresses do not stay                              +-----------+
 //!        +--------------------------------------------------------------------  |  Leaving  |
 //!                                          somebody else was heard              +-----------+
 //! ```
+//!
+//! Who was stopped has ended after *Leaving*. Who was released is a backup then, or master again if
+//! nobody else was heard.
 //!
 //! One [`Router`] is what moves together: one virtual router, or all of a group as its *members*.
 //! With one member it is the RFC's machine. With several, it takes over when no member hears a
@@ -31,6 +34,8 @@
 //!   pool that it has noticed to be down needs no proof: it is in the priority.
 //! - A priority that fell is a reason to take over without `preempt` too: what that option prevents
 //!   is a move away from a master that works.
+//! - *Released*: an operator wants another node to have the addresses. Until this one is master
+//!   again it leaves a master alone as without `preempt`.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -92,6 +97,8 @@ pub enum Event {
     ClaimFailed,
     /// Advertisements could not be sent for as long as peers wait.
     CannotAdvertise,
+    /// An operator wants another node to have the addresses.
+    Released,
     /// The machine was suspended: clocks that stand still meanwhile do not tell.
     Away,
     /// The process ends, or the virtual router is no longer configured.
@@ -168,6 +175,9 @@ pub struct Router {
     /// When the addresses had to be put back, at most [`PUT_BACK`] and one.
     losses: Vec<Instant>,
     tie: Option<Tie>,
+    /// An operator has given the addresses to another node, or is about to, and we have not been
+    /// master since.
+    released: bool,
 }
 
 impl Router {
@@ -190,6 +200,7 @@ impl Router {
             },
             losses: Vec::new(),
             tie: None,
+            released: false,
         }
     }
 
@@ -209,6 +220,12 @@ impl Router {
     #[must_use]
     pub fn priority(&self) -> u8 {
         self.priority
+    }
+
+    /// Whether an operator has given the addresses to another node.
+    #[must_use]
+    pub fn is_released(&self) -> bool {
+        self.released
     }
 
     /// Its members.
@@ -310,6 +327,7 @@ impl Router {
                 let delay = claim_from.saturating_duration_since(now);
                 self.listen(delay, Why::Away, now, actions);
             }
+            State::Leaving { .. } if self.released => self.hand_over(Why::Away, now, actions),
             State::Leaving { .. } => self.be_gone(Why::Stopped, now, actions),
             State::Init { .. } | State::Stopped => {}
         }
@@ -358,6 +376,7 @@ impl Router {
             | Event::AddressLost
             | Event::ClaimFailed
             | Event::CannotAdvertise
+            | Event::Released
             | Event::Away => {}
         }
     }

@@ -49,6 +49,8 @@ pub struct RouterStatus {
     pub preempt: bool,
     /// How long it leaves such a master alone.
     pub preempt_delay: Duration,
+    /// An operator has given the addresses to another node, and it has not been master since.
+    pub released: bool,
     /// What was counted since the start.
     pub counters: Counters,
     /// Its latest changes of state, oldest first, at most [`REMEMBERED`].
@@ -167,6 +169,7 @@ pub(crate) fn example(now: Instant) -> RouterStatus {
         other_master: None,
         preempt: true,
         preempt_delay: Duration::ZERO,
+        released: false,
         counters: Counters::default(),
         past: VecDeque::new(),
     }

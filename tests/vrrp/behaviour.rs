@@ -474,6 +474,44 @@ pub(crate) fn without_preempt_the_address_stays() {
     until("taken over", LONG, || lab.host(1).has(VIP));
 }
 
+pub(crate) fn an_operator_moves_the_address() {
+    let lab = Lab::new(2);
+    let (one, mut two) = pair(&lab);
+    let refused = "Virtual router v is not master but backup.\n\n";
+    assert_eq!(two.ask("vrrp release v"), refused);
+    assert_eq!(one.ask("vrrp release"), "\n");
+    until("moved", LONG, || {
+        lab.host(2).has(VIP) && !lab.host(1).has(VIP)
+    });
+    let before = one.router("received").as_u64().unwrap();
+    until("it follows", LONG, || {
+        one.router("received").as_u64() > Some(before + 10)
+    });
+    assert!(lab.host(2).has(VIP) && !lab.host(1).has(VIP));
+    let shown = one.ask("vrrp show");
+    assert!(shown.starts_with("name=v state=backup "), "{shown}");
+    assert!(shown.contains(" released=yes "), "{shown}");
+    let why = "leaves a master of priority 100 alone: an operator has released the addresses";
+    assert!(shown.contains(why), "{shown}");
+    assert_eq!(two.ask("vrrp release v"), "\n");
+    until("moved back", LONG, || {
+        lab.host(1).has(VIP) && !lab.host(2).has(VIP)
+    });
+    assert!(one.process.log().contains("reason=\"the master left"));
+    // Nobody is there to take it.
+    two.stop();
+    let before = one.router("transitions").as_u64().unwrap();
+    assert_eq!(one.ask("vrrp release v"), "\n");
+    let counted = format!("v.transitions: {}\n", before + 2);
+    until("it stays", LONG, || {
+        one.ask("vrrp stats").contains(&counted)
+    });
+    assert!(lab.host(1).has(VIP));
+    let why = one.router("why");
+    assert_eq!(why, "released by an operator, but nobody took over");
+    assert!(lab.judge(1) > 1 && lab.judge(2) > 1);
+}
+
 pub(crate) fn equal_priorities_are_decided_by_the_address() {
     let lab = Lab::new(2);
     let one = Warren::node(lab.host(1), &node(100));

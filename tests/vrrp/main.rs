@@ -95,6 +95,7 @@ const WARREN: &[Test] = &[
         behaviour::a_tie_of_groups_does_not_depend_on_the_order_in_the_files
     ),
     test!(NOTHING, behaviour::without_preempt_the_address_stays),
+    test!(NOTHING, behaviour::an_operator_moves_the_address),
     test!(
         NOTHING,
         behaviour::equal_priorities_are_decided_by_the_address

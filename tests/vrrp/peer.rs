@@ -133,6 +133,16 @@ impl Warren {
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
 
+    /// What its stats socket answers to a command.
+    pub(crate) fn ask(&self, command: &str) -> String {
+        use std::io::{Read, Write};
+        let mut stream = std::os::unix::net::UnixStream::connect(&self.socket).unwrap();
+        writeln!(stream, "{command}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     /// A field of its first virtual router.
     pub(crate) fn router(&self, field: &str) -> serde_json::Value {
         self.status()["virtual_routers"][0][field].clone()

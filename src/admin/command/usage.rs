@@ -29,7 +29,7 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 54] = [
+const COMMANDS: [Command; 55] = [
     command(
         &["add", "server"],
         Level::Admin,
@@ -317,6 +317,12 @@ const COMMANDS: [Command; 54] = [
         Level::User,
         "user",
         "lower the level of this connection to user",
+    ),
+    command(
+        &["vrrp", "release"],
+        Level::Admin,
+        "vrrp release [<name>]",
+        "have another node take the virtual addresses",
     ),
     command(
         &["vrrp", "show"],

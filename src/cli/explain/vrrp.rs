@@ -42,8 +42,8 @@ fn verdict(router: &VirtualRouterSnapshot, node: &str) -> String {
             format!("{node} has been backup for {name} for {since}, without {addresses}: {why}.")
         }
         "leaving" => format!(
-            "{node} gives {addresses} of {name} up, because it was told to stop {since} ago: it \
-             says priority 0 and goes on answering until another node is heard."
+            "{node} has been giving {addresses} of {name} up for {since} ({why}): it says priority \
+             0 and goes on answering until another node is heard."
         ),
         "stopped" => format!("{node} left the election of {name} {since} ago: {why}."),
         _ => match &router.waiting_for {
@@ -138,6 +138,12 @@ fn outlook(router: &VirtualRouterSnapshot) -> String {
 /// Why a living master of lower priority is still one.
 fn lower(router: &VirtualRouterSnapshot) -> String {
     let own = router.priority;
+    if router.preempt && router.released {
+        return format!(
+            "That is less than {own}, but an operator has given that master the addresses (vrrp \
+             release): it is replaced only when its priority falls, or it leaves or falls silent."
+        );
+    }
     match (router.preempt, router.preempt_delay_ms) {
         (false, _) => format!(
             "That is less than {own}, but preempt is off: a master that works is left alone, and \

@@ -613,6 +613,7 @@ impl Unit {
             other_master: member.dispute.standing(now),
             preempt: member.config.preempt,
             preempt_delay: member.config.preempt_delay,
+            released: self.router.is_released(),
             counters: member.counters.clone(),
             past: member.past.clone(),
         })

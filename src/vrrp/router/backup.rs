@@ -34,6 +34,7 @@ impl Router {
             | Event::AddressLost
             | Event::ClaimFailed
             | Event::CannotAdvertise
+            | Event::Released
             | Event::Away => {}
         }
     }
@@ -129,6 +130,8 @@ impl Router {
             .is_none_or(|at| now >= at + self.settings.settle);
         if !self.settings.preempt && !fell {
             Some(Obstacle::NoPreempt)
+        } else if self.released && !fell {
+            Some(Obstacle::Released)
         } else if now < lower_since + self.settings.preempt_delay {
             Some(Obstacle::Delay)
         } else if !self.proof.is_newer_than(lower_since) {
@@ -165,6 +168,7 @@ impl Router {
             member.rival = None;
         }
         self.tie = None;
+        self.released = false;
         // The addresses first: who hears the advertisement lets go of them.
         actions.push(Action::Claim);
         self.advertise_all(self.priority, now, actions);

@@ -27,7 +27,11 @@ impl Router {
                 self.step_down(Why::CannotAdvertise, Some(PENALTY), now, actions);
             }
             Event::Unable => self.step_down(Why::Unable, None, now, actions),
-            Event::Stopped => self.leave(renew_at, now, actions),
+            Event::Stopped => self.leave(renew_at, Why::Stopped, now, actions),
+            Event::Released => {
+                self.released = true;
+                self.leave(renew_at, Why::Released, now, actions);
+            }
             // A master was not away: whoever was starts again as backup before it comes here.
             Event::Able | Event::PoolsGood(_) | Event::SourceChanged { .. } | Event::Away => {}
         }
@@ -44,7 +48,10 @@ impl Router {
         match event {
             Event::Heard(heard) => self.let_go(heard, now, actions),
             Event::DeadlinePassed => {
-                if until <= now {
+                if until <= now && self.released {
+                    // Better here than nowhere. No client has noticed.
+                    self.take_over(Why::NobodyTookOver, now, actions);
+                } else if until <= now {
                     self.be_gone(Why::Stopped, now, actions);
                 } else if renew_at <= now {
                     let renew_at = now + RENEW;
@@ -52,6 +59,18 @@ impl Router {
                     actions.push(Action::Renew);
                 }
             }
+            Event::Unable if self.released => self.step_down(Why::Unable, None, now, actions),
+            Event::AddressLost if self.released => {
+                self.step_down(Why::AddressLost, Some(PENALTY), now, actions);
+            }
+            Event::ClaimFailed if self.released => {
+                self.step_down(Why::ClaimFailed, Some(PENALTY), now, actions);
+            }
+            Event::CannotAdvertise if self.released => {
+                self.step_down(Why::CannotAdvertise, Some(PENALTY), now, actions);
+            }
+            // For good now.
+            Event::Stopped => self.released = false,
             // Too late to mend anything.
             Event::Unable | Event::AddressLost | Event::ClaimFailed | Event::CannotAdvertise => {
                 self.be_gone(Why::Stopped, now, actions);
@@ -60,8 +79,8 @@ impl Router {
             | Event::PriorityChanged(_)
             | Event::PoolsGood(_)
             | Event::SourceChanged { .. }
-            | Event::Away
-            | Event::Stopped => {}
+            | Event::Released
+            | Event::Away => {}
         }
     }
 
@@ -187,7 +206,7 @@ impl Router {
     }
 
     /// Tells the peers, and goes on answering until one of them has the addresses.
-    fn leave(&mut self, renew_at: Instant, now: Instant, actions: &mut Actions) {
+    fn leave(&mut self, renew_at: Instant, why: Why, now: Instant, actions: &mut Actions) {
         self.advertise_all(LEAVING, now, actions);
         let mut longest = Duration::ZERO;
         for member in &mut self.members {
@@ -195,12 +214,7 @@ impl Router {
             longest = longest.max(skew(member.version, 1, member.interval));
         }
         let until = now + longest + GRACE;
-        self.enter(
-            State::Leaving { until, renew_at },
-            Why::Stopped,
-            now,
-            actions,
-        );
+        self.enter(State::Leaving { until, renew_at }, why, now, actions);
     }
 
     fn let_go(&mut self, heard: Heard, now: Instant, actions: &mut Actions) {
@@ -221,9 +235,22 @@ impl Router {
             lower_since: None,
             leaving: false,
         });
-        if self.members.iter().all(|member| member.rival.is_some()) {
+        if !self.members.iter().all(|member| member.rival.is_some()) {
+            return;
+        }
+        if self.released {
+            self.hand_over(Why::HandedOver { from }, now, actions);
+            self.follow_or_not(heard, now);
+        } else {
             self.be_gone(Why::TakenOver { from }, now, actions);
         }
+    }
+
+    /// Lets go, and is a backup from then on.
+    pub(super) fn hand_over(&mut self, why: Why, now: Instant, actions: &mut Actions) {
+        actions.push(Action::ResetClients);
+        actions.push(Action::Release);
+        self.listen(Duration::ZERO, why, now, actions);
     }
 
     pub(super) fn be_gone(&mut self, why: Why, now: Instant, actions: &mut Actions) {

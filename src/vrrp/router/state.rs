@@ -51,6 +51,8 @@ impl Proof {
 pub enum Obstacle {
     /// `preempt` is off, and its priority has not fallen.
     NoPreempt,
+    /// An operator has given it the addresses, and its priority has not fallen.
+    Released,
     /// `preempt_delay` has not passed.
     Delay,
     /// Our own pools have not passed a check since.
@@ -63,6 +65,7 @@ impl std::fmt::Display for Obstacle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::NoPreempt => "preempt is off",
+            Self::Released => "an operator has released the addresses",
             Self::Delay => "preempt_delay has not passed",
             Self::Unproven => "not all pools that are up here passed a check since",
             Self::Unsettled => "pools have just come back here, and may come back there",
@@ -315,6 +318,15 @@ pub enum Why {
         /// Who that is.
         from: IpAddr,
     },
+    /// An operator wants another router to have the addresses.
+    Released,
+    /// It was released, and another router has the addresses.
+    HandedOver {
+        /// Who that is.
+        from: IpAddr,
+    },
+    /// It was released, and nobody else took the addresses.
+    NobodyTookOver,
 }
 
 impl std::fmt::Display for Why {
@@ -342,6 +354,11 @@ impl std::fmt::Display for Why {
             Self::Away => f.write_str("was away longer than peers wait"),
             Self::Stopped => f.write_str("stopped"),
             Self::TakenOver { from } => write!(f, "stopped, {from} took over"),
+            Self::Released => f.write_str("released by an operator"),
+            Self::HandedOver { from } => {
+                write!(f, "released by an operator, {from} took over")
+            }
+            Self::NobodyTookOver => f.write_str("released by an operator, but nobody took over"),
         }
     }
 }

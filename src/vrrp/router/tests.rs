@@ -93,6 +93,12 @@ impl Bench {
         bench
     }
 
+    fn released(priority: u8) -> Self {
+        let mut bench = Self::master(priority);
+        bench.feed(Event::Released);
+        bench
+    }
+
     fn state(&self) -> &'static str {
         self.router.state().name()
     }
@@ -145,6 +151,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("claim failed", Event::ClaimFailed),
         ("cannot advertise", Event::CannotAdvertise),
         ("away", Event::Away),
+        ("released", Event::Released),
         ("stopped", Event::Stopped),
     ];
     for (_, event) in &all {
@@ -159,6 +166,7 @@ fn events() -> Vec<(&'static str, Event)> {
             | Event::AddressLost
             | Event::ClaimFailed
             | Event::CannotAdvertise
+            | Event::Released
             | Event::Away
             | Event::Stopped => {}
         }
@@ -239,6 +247,7 @@ fn every_event_in_master() {
             ("claim failed", &again, "master"),
             ("cannot advertise", &gives_up, "init"),
             ("away", &[ResetClients, Release], "backup"),
+            ("released", &[says(0)], "leaving"),
             ("stopped", &[says(0)], "leaving"),
         ],
     );
@@ -259,6 +268,26 @@ fn every_event_in_leaving() {
             ("claim failed", &gone, "stopped"),
             ("cannot advertise", &gone, "stopped"),
             ("away", &gone, "stopped"),
+        ],
+    );
+}
+
+#[test]
+fn every_event_in_leaving_for_another_node() {
+    let gone = [Action::ResetClients, Action::Release];
+    let gives_up = [says(0), Action::ResetClients, Action::Release];
+    table(
+        Bench::released,
+        &[
+            ("unable", &gives_up, "init"),
+            ("heard lower", &gone, "backup"),
+            ("heard equal from below", &gone, "backup"),
+            ("heard equal from above", &gone, "backup"),
+            ("heard higher", &gone, "backup"),
+            ("address lost", &gives_up, "init"),
+            ("claim failed", &gives_up, "init"),
+            ("cannot advertise", &gives_up, "init"),
+            ("away", &gone, "backup"),
         ],
     );
 }

@@ -123,6 +123,9 @@ fn a_backup_that_leaves_a_lower_master_alone_says_why() {
         "That is less than 150, but preempt is off",
     ];
     expect(&off, &words);
+    let released = backup(Some(100), |router| router.released = true);
+    let words = "That is less than 150, but an operator has given that master the addresses";
+    expect(&released, &[words]);
     let soon = backup(Some(100), |_| {});
     expect(
         &soon,
@@ -165,11 +168,13 @@ fn one_that_is_out_of_the_election_says_what_is_missing() {
         &trouble,
         &["for 2h 03m: somebody keeps removing an address. It tries again"],
     );
-    let leaving = said(|router| router.state = "leaving".to_owned());
-    expect(
-        &leaving,
-        &["lb-1 gives 192.0.2.100/24 of amqp up, because it was told to stop"],
-    );
+    let leaving = said(|router| {
+        router.state = "leaving".to_owned();
+        router.why = "released by an operator".to_owned();
+    });
+    let words = "lb-1 has been giving 192.0.2.100/24 of amqp up for 2h 03m (released by an \
+                 operator): it says priority 0";
+    expect(&leaving, &[words]);
     let stopped = said(|router| {
         router.state = "stopped".to_owned();
         router.why = "stopped, 192.0.2.12 took over".to_owned();

@@ -364,6 +364,105 @@ fn leaving_ends_when_another_is_heard_or_would_have_been() {
     assert_eq!(bench.why(), Why::TakenOver { from: ip(9) });
 }
 
+/// One that was released, and has heard the next master.
+fn handed_over() -> Bench {
+    let mut bench = Bench::released(100);
+    assert_eq!(bench.why(), Why::Released);
+    bench.pass(ms(100));
+    bench.feed(heard(9, 50));
+    assert_eq!(bench.why(), Why::HandedOver { from: ip(9) });
+    let obstacle = bench.router.obstacle(bench.now);
+    assert_eq!(obstacle, Some((50, Obstacle::Released)));
+    bench
+}
+
+#[test]
+fn who_was_released_leaves_a_master_that_works_alone() {
+    let mut bench = handed_over();
+    assert!(!takes_over_from(&mut bench, 50, 1_000));
+    // Its pools fail.
+    assert!(takes_over_from(&mut bench, 40, 6));
+    // It has been master again since.
+    assert!(!bench.router.is_released());
+    bench.pass(ms(50));
+    bench.feed(heard(9, 150));
+    assert!(takes_over_from(&mut bench, 50, 6));
+    // It falls silent.
+    let mut bench = handed_over();
+    assert_eq!(bench.wait()[0], Action::Claim);
+    assert_eq!(bench.why(), Why::MasterSilent { from: ip(9) });
+    // It was released in its turn.
+    let mut bench = handed_over();
+    bench.feed(heard(9, 0));
+    let soon = bench.now + skew(VrrpVersion::V3, 100, Centiseconds(100));
+    assert_eq!(bench.router.next_deadline(), Some(soon));
+    bench.wait();
+    assert_eq!(bench.why(), Why::MasterLeft);
+    // It was away, or out of the election.
+    for (out, back) in [(Event::Away, None), (Event::Unable, Some(Event::Able))] {
+        let mut bench = handed_over();
+        bench.feed(out);
+        if let Some(event) = back {
+            bench.feed(event);
+        }
+        assert!(!takes_over_from(&mut bench, 50, 100), "{out:?}");
+    }
+}
+
+#[test]
+fn a_release_that_nobody_answers_changes_nothing_for_clients() {
+    let mut bench = Bench::released(100);
+    let start = bench.now;
+    while bench.state() == "leaving" {
+        let did = bench.wait();
+        assert!(!did.contains(&Action::ResetClients) && !did.contains(&Action::Release));
+        if bench.state() == "master" {
+            assert_eq!(did, [Action::Claim, says(100), Action::Announce]);
+        }
+    }
+    let weakest = skew(VrrpVersion::V3, 1, Centiseconds(100));
+    assert_eq!(bench.now, start + weakest + ms(50));
+    assert_eq!(bench.why(), Why::NobodyTookOver);
+    assert!(!bench.router.is_released());
+}
+
+#[test]
+fn who_is_stopped_while_it_is_released_has_ended_then() {
+    let mut bench = Bench::released(100);
+    bench.feed(Event::Stopped);
+    bench.feed(heard(9, 50));
+    assert_eq!(
+        (bench.state(), bench.why()),
+        ("stopped", Why::TakenOver { from: ip(9) })
+    );
+    let mut bench = Bench::released(100);
+    bench.feed(Event::Stopped);
+    while bench.state() == "leaving" {
+        bench.wait();
+    }
+    assert_eq!(bench.why(), Why::Stopped);
+}
+
+#[test]
+fn a_group_is_released_as_one() {
+    let mut bench = Bench::of(settings(100), 2);
+    bench.feed(Event::Able);
+    bench.wait();
+    bench.pass(ms(30));
+    bench.feed(Event::Released);
+    bench.feed(heard_by(1, 50));
+    assert_eq!(bench.state(), "leaving", "the other one is still needed");
+    bench.feed(heard_by(0, 50));
+    assert_eq!(bench.state(), "backup");
+    for _ in 0..60 {
+        bench.pass(SECOND);
+        bench.feed(heard_by(0, 50));
+        bench.feed(heard_by(1, 50));
+        bench.feed(Event::DeadlinePassed);
+    }
+    assert_eq!(bench.state(), "backup");
+}
+
 #[test]
 fn who_was_away_starts_again_as_backup() {
     // The lease of two seconds ends before peers give up on an interval of one.

@@ -78,6 +78,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::AddressLost),
         1 => Just(Event::ClaimFailed),
         1 => Just(Event::CannotAdvertise),
+        1 => Just(Event::Released),
         1 => Just(Event::Away),
         1 => Just(Event::Stopped),
     ]
@@ -125,7 +126,7 @@ proptest! {
                             step,
                             Step::Event(Event::AddressLost | Event::ClaimFailed)
                                 | Step::Change(_, _, true, _)
-                        );
+                        ) || matches!(before, State::Leaving { .. });
                         prop_assert!(!claimed || again, "claimed twice: {actions:?}");
                         claimed = true;
                     }
