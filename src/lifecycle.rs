@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::time::Duration;
 
+use nix::sys::signal::{SigSet, Signal};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -99,6 +100,22 @@ fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
+/// Holds back the signals that ask something of a running daemon, until [`signals`] takes them:
+/// a process that does not know them yet is ended by them. Those that are to end it do so at any
+/// time. For the main thread, before there are others.
+///
+/// # Errors
+///
+/// None that this system knows.
+pub fn hold_requests() -> io::Result<()> {
+    Ok(requests().thread_block()?)
+}
+
+/// The signals that ask something of a running daemon.
+fn requests() -> SigSet {
+    SigSet::from_iter([Signal::SIGHUP, Signal::SIGUSR1])
+}
+
 /// Turns the signals of the process into commands.
 ///
 /// # Errors
@@ -122,7 +139,7 @@ pub fn signals(commands: mpsc::Sender<Command>) -> io::Result<()> {
             }
         });
     }
-    Ok(())
+    Ok(requests().thread_unblock()?)
 }
 
 #[cfg(test)]

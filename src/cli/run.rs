@@ -4,11 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{exit, with_causes};
-use crate::{config, daemon, logging};
+use crate::{config, daemon, lifecycle, logging};
 
 /// Loads the configuration, runs the daemon until it is told to stop, and returns the exit code.
 #[must_use]
 pub fn main(path: &Path) -> u8 {
+    if let Err(error) = lifecycle::hold_requests() {
+        eprintln!("warren: {}", with_causes(&error));
+        return exit::FAILED;
+    }
     let (config, warnings) = match config::load(path, true) {
         Ok(loaded) => loaded,
         Err(problems) => {

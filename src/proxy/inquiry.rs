@@ -54,14 +54,14 @@ pub async fn ask(inboxes: &[Inbox], worker: usize, question: Question) -> Option
 pub struct Inbox {
     waiting: Mutex<VecDeque<(Question, oneshot::Sender<Answer>)>>,
     bell: Notify,
-    /// The worker has ended, and so have its connections.
-    ended: AtomicBool,
+    /// There is a worker, or there will be one in a moment. One that has ended has no connections.
+    open: AtomicBool,
 }
 
 impl Inbox {
-    /// Asks. A worker that has ended knows no connections; `None` when it ends meanwhile.
+    /// Asks. Without a worker there are no connections; `None` when it ends meanwhile.
     pub async fn ask(&self, question: Question) -> Option<Answer> {
-        if self.ended.load(Ordering::Relaxed) {
+        if !self.open.load(Ordering::Relaxed) {
             return Some(Answer::default());
         }
         let (reply, answer) = oneshot::channel();
@@ -77,9 +77,14 @@ impl Inbox {
         waiting.push_back((question, reply));
     }
 
+    /// Its worker is about to begin, and will answer.
+    pub(super) fn open(&self) {
+        self.open.store(true, Ordering::Relaxed);
+    }
+
     /// Nobody answers any more: who waits for it hears so.
     pub(super) fn close(&self) {
-        self.ended.store(true, Ordering::Relaxed);
+        self.open.store(false, Ordering::Relaxed);
         self.waiting().clear();
     }
 

@@ -147,6 +147,7 @@ pub fn start(
 ) -> io::Result<JoinHandle<()>> {
     let limits = limits.clone();
     let runtime = Builder::new_current_thread;
+    shared.inboxes[index].open();
     std::thread::Builder::new()
         .name(format!("worker-{index}"))
         .spawn(move || {

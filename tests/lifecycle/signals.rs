@@ -1,9 +1,13 @@
 //! Signals that do not end the daemon.
 
+use std::fs::File;
+use std::io::Write;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::spawn_blocking;
 
 use crate::fake::{Fake, Mood};
 use crate::warren::{SOON, Setup, unchecked};
@@ -94,4 +98,31 @@ async fn a_stream_survives_stop_and_cont() {
 fn part(at: usize, length: usize) -> Vec<u8> {
     let byte = |at: usize| (at / 4).to_le_bytes()[at % 4];
     (at..at + length).map(byte).collect()
+}
+
+/// The configuration comes from a pipe, so that the start lasts as long as it takes.
+#[tokio::test]
+async fn what_is_asked_during_the_start_is_done_after_it() {
+    let server = Fake::new(Mood::Good).await;
+    let setup = Setup::new("", &unchecked(server.address));
+    let (file, ready) = (setup.file(), setup.file().with_extension("ready"));
+    std::fs::rename(&file, &ready).unwrap();
+    nix::unistd::mkfifo(&file, Mode::S_IRWXU).unwrap();
+    let text = std::fs::read(&ready).unwrap();
+    let mut warren = setup.launch();
+    // Ends when the daemon opens it for reading.
+    let opened = spawn_blocking(move || (File::create(&file).unwrap(), file));
+    let (mut pipe, file) = opened.await.unwrap();
+    for signal in [Signal::SIGHUP, Signal::SIGUSR1] {
+        warren.daemon.signal(signal);
+    }
+    std::fs::rename(&ready, &file).unwrap();
+    pipe.write_all(&text).unwrap();
+    drop(pipe);
+    warren
+        .logs("the configuration was reloaded changes=0")
+        .await;
+    warren.logs("1/1 servers usable; 0 connections").await;
+    warren.client().await.echo().await.unwrap();
+    warren.stop(SOON).await;
 }

@@ -103,7 +103,11 @@ async fn before_the_first_checks_are_in() {
         socket.exists().then_some(())
     })
     .await;
-    // Its checks go on.
+    // Its checks go on, and there is nobody yet who has connections.
+    let mut sessions = tokio::process::Command::new(env!("CARGO_BIN_EXE_warren"));
+    let sessions = sessions.args(["sessions", "--socket"]).arg(&socket);
+    let sessions = String::from_utf8(sessions.output().await.unwrap().stdout).unwrap();
+    assert!(!sessions.contains("missing"), "{sessions}");
     tokio::time::sleep(Duration::from_millis(300)).await;
     let log = warren.stop(Duration::from_secs(2)).await;
     assert!(!log.contains("accepting"), "{log}");
