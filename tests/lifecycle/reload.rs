@@ -505,3 +505,15 @@ async fn a_hundred_wrong_files_do_not_keep_a_good_one_out() {
     }
     warren.client().await.echo().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_pool_that_is_left_without_a_usable_server_is_named() {
+    let server = Fake::new(Mood::Good).await;
+    let warren = Setup::new("", &unchecked(server.address)).start().await;
+    let nobody = format!("[pool.p.servers]\none = \"127.0.0.1:{}\"", free_port());
+    warren.setup.write("", &nobody);
+    let answer = warren.ask("reload").unwrap();
+    assert!(answer.starts_with("Success=1\nCode=0\n"), "{answer}");
+    let last = answer.trim_end().lines().last();
+    assert_eq!(last, Some("pool p has no usable server"), "{answer}");
+}

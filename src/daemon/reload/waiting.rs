@@ -13,6 +13,7 @@ use super::{Next, Reloader, answer, describe};
 use crate::admin::reload::Outcome;
 use crate::exit;
 use crate::proxy::worker::Sockets;
+use crate::stats::Scene;
 
 /// A reload that waits for first checks.
 pub(in crate::daemon) struct Waiting {
@@ -32,6 +33,15 @@ impl Waiting {
         let code = exit::FAILED;
         answer(self.reply, Outcome { code, text });
     }
+}
+
+/// The pools that send nobody anywhere now, a line each: what the file says may be right, and the
+/// brokers or their names wrong.
+fn without_servers(scene: &Scene) -> String {
+    let empty = scene.pools.iter().filter(|pool| pool.usable() == (0, 0));
+    empty
+        .map(|pool| format!("pool {} has no usable server\n", pool.name))
+        .collect()
 }
 
 impl Reloader {
@@ -68,7 +78,7 @@ impl Reloader {
         self.ready();
         let outcome = Outcome {
             code: exit::GOOD,
-            text: describe(&waiting.next),
+            text: describe(&waiting.next) + &without_servers(&scene),
         };
         answer(waiting.reply, outcome);
     }
