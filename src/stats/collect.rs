@@ -109,6 +109,7 @@ impl Registry {
             &moves(&before.listeners, &scene.listeners),
             &moves(&before.servers, &scene.servers),
             &moves(&before.pools, &scene.pools),
+            |server| server_totals(&scene.servers[server]).sessions,
         );
         self.scene.store(Arc::new(scene));
     }

@@ -49,6 +49,14 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// One that has counted before it is sampled for the first time.
+    pub(super) fn from_total(total: u64) -> Self {
+        Self {
+            total,
+            ..Self::default()
+        }
+    }
+
     fn clear(&mut self, clear: Clear) {
         self.rate.max = 0;
         if clear == Clear::All {
@@ -189,15 +197,21 @@ impl History {
     }
 
     /// Listeners, servers and pools have other places from now on. For each of those that there are
-    /// now: where it was, or `None` if it is new.
+    /// now: where it was, or `None` if it is new. A new server may be one that was removed and is
+    /// there again, which counts on; `total` tells what the one of that index has counted.
     pub fn rearrange(
         &mut self,
         listeners: &[Option<usize>],
         servers: &[Option<usize>],
         pools: &[Option<usize>],
+        total: impl Fn(usize) -> u64,
     ) {
         rearrange(&mut self.listeners, listeners);
         rearrange(&mut self.servers, servers);
+        let flows = self.servers.iter_mut().zip(servers).enumerate();
+        for (index, (flow, _)) in flows.filter(|(_, (_, from))| from.is_none()) {
+            *flow = Flow::from_total(total(index));
+        }
         rearrange(&mut self.pools, pools);
         rearrange(&mut self.baseline.listeners, listeners);
         rearrange(&mut self.baseline.servers, servers);

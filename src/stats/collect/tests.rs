@@ -160,6 +160,34 @@ fn what_stays_keeps_its_history_wherever_it_is_in_the_file() {
 }
 
 #[test]
+fn a_server_that_comes_back_has_no_rate_of_its_past() {
+    let registry = registry();
+    let start = Instant::now();
+    let second = Duration::from_secs(1);
+    let there = registry.scene();
+    let config = Arc::clone(&there.config);
+    let mut without = config::Config::clone(&config);
+    without.pools[0].servers.clear();
+    there.servers[0].counters.of(0).sessions.add(30);
+    registry.sample(start);
+    let look = || {
+        let mut all = registry.snapshot(start);
+        all.pools[0].servers.pop()
+    };
+
+    registry.set_scene(there.followed_by(&there, without.into(), 1, start));
+    registry.sample(start + second);
+    assert_eq!(look(), None);
+    let gone = registry.scene();
+    registry.set_scene(gone.followed_by(&gone, config, 1, start));
+    there.servers[0].counters.of(0).sessions.add(2);
+    registry.sample(start + 2 * second);
+    let server = look().expect("it is there again");
+    assert_eq!(server.totals.sessions, 32, "it counts on");
+    assert_eq!((server.session_rate.now, server.session_rate.max), (2, 2));
+}
+
+#[test]
 fn an_address_is_set_when_it_is_not_that_of_the_file() {
     let registry = registry();
     let now = Instant::now();
