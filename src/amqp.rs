@@ -60,6 +60,10 @@ pub enum DecodeError {
     /// The other side answered with a protocol header: it does not speak 0-9-1.
     #[error("speaks another AMQP version ({0}.{1}.{2})")]
     OtherVersion(u8, u8, u8),
+    /// The other side answered with our own protocol header, as RabbitMQ does when it is sent
+    /// something else.
+    #[error("sends our AMQP header back (an echo, or a PROXY header that it does not expect)")]
+    Echo,
     /// The first octet is none of the four types.
     #[error("not an AMQP frame (type {0:#04x})")]
     FrameType(u8),
@@ -90,6 +94,7 @@ impl<'a> Frame<'a> {
             2 => FrameKind::Header,
             3 => FrameKind::Body,
             8 => FrameKind::Heartbeat,
+            b'A' if bytes.starts_with(&PROTOCOL_HEADER) => return Err(DecodeError::Echo),
             b'A' if bytes.len() >= 8 && bytes.starts_with(b"AMQP") => {
                 return Err(DecodeError::OtherVersion(bytes[5], bytes[6], bytes[7]));
             }

@@ -140,6 +140,12 @@ const AMQP_CASES: &[Case] = &[
         "speaks another AMQP version (1.0.0)",
     ),
     (
+        AnswerAndClose(&[b"AMQP\0\0\x09\x01"]),
+        CheckCode::L7Invalid,
+        None,
+        "sends our AMQP header back (an echo, or a PROXY header that it does not expect)",
+    ),
+    (
         Answer(&[START, REFUSED]),
         CheckCode::L7Status,
         Some(403),

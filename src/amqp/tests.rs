@@ -1,6 +1,6 @@
 //! One byte array per direction, every split of it, and every rule broken once.
 
-use super::{DecodeError, Frame, FrameKind, Reader, Writer};
+use super::{DecodeError, Frame, FrameKind, PROTOCOL_HEADER, Reader, Writer};
 
 const TUNE: [u8; 20] = [
     1, 0, 0, 0, 0, 0, 12, 0, 10, 0, 30, 0x07, 0xFF, 0, 2, 0, 0, 0, 0x3C, 0xCE,
@@ -46,6 +46,7 @@ fn refuses_what_is_not_amqp() {
         Frame::decode(b"AMQP\x00\x01\x00\x00", 9),
         Err(DecodeError::OtherVersion(1, 0, 0))
     );
+    assert_eq!(Frame::decode(&PROTOCOL_HEADER, 9), Err(DecodeError::Echo));
     assert_eq!(Frame::decode(b"AMQ", 9), Ok(None));
     assert_eq!(Frame::decode(b"AB", 9), Err(DecodeError::FrameType(b'A')));
     let huge = [1, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];

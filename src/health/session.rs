@@ -164,9 +164,8 @@ fn result(failure: &Failure) -> CheckResult {
             let result = CheckResult::new(CheckCode::L7Status, text);
             result.replied(*code)
         }
-        Failure::Nonsense(DecodeError::OtherVersion(..)) | Failure::NoPlain(_) => {
-            CheckResult::new(CheckCode::L7Invalid, failure.to_string())
-        }
+        Failure::Nonsense(DecodeError::OtherVersion(..) | DecodeError::Echo)
+        | Failure::NoPlain(_) => CheckResult::new(CheckCode::L7Invalid, failure.to_string()),
         Failure::Nonsense(_) | Failure::Unexpected { .. } | Failure::Left => {
             let detail = format!("not an AMQP 0-9-1 answer: {failure}");
             CheckResult::new(CheckCode::L7Invalid, detail)
