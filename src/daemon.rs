@@ -33,7 +33,6 @@ use crate::config::Config;
 use crate::config::limits::{Needs, PIPES_PER_WORKER};
 use crate::exit;
 use crate::health::monitor::{Monitors, OnChange};
-use crate::lifecycle::progress::Watch;
 use crate::lifecycle::{Notifier, fd_store, signals};
 use crate::pool::Pool;
 use crate::pool::server::{State, StateChange};
@@ -306,6 +305,7 @@ async fn control(
         &registry, &on_change, &events, &signal, &limits, &reloads, routers,
     );
     let _socket_file = serve_admin(&hands)?;
+    serve_http(&hands);
     let monitors = Rc::new(RefCell::new(Monitors::default()));
     let mut control = Control {
         registry: Arc::clone(&registry),
@@ -314,7 +314,6 @@ async fn control(
         commands,
         reloads,
         notifier: Rc::clone(&notifier),
-        watch: serve_http(&hands),
         events: Rc::clone(&events),
         stopping: Rc::default(),
     };
@@ -415,13 +414,11 @@ fn serve_admin(hands: &Rc<Hands>) -> Result<Option<SocketFile>, StartError> {
     Ok(Some(SocketFile(path.clone())))
 }
 
-/// Starts the HTTP side, if there is to be one. What it says of threads is what is watched.
-fn serve_http(hands: &Rc<Hands>) -> Rc<Watch> {
-    let watch = Rc::default();
+/// Starts the HTTP side, if there is to be one.
+fn serve_http(hands: &Rc<Hands>) {
     if let Some(address) = hands.registry.config().admin.http {
-        tokio::task::spawn_local(http::serve(address, http::Side::new(hands, &watch)));
+        tokio::task::spawn_local(http::serve(address, http::Side::new(hands)));
     }
-    watch
 }
 
 /// Ticks at once and then every `period`; ticks that were missed are not made up for.
@@ -438,7 +435,6 @@ struct Control {
     commands: mpsc::Receiver<Command>,
     reloads: mpsc::Sender<Request>,
     notifier: Rc<Notifier>,
-    watch: Rc<Watch>,
     events: Rc<Events>,
     /// Rings when we begin to stop.
     stopping: Rc<Notify>,
@@ -515,7 +511,7 @@ impl Control {
         // systemd's watchdog ends with STOPPING=1, and workers without connections with the drain.
         let stopping = self.registry.stopping.load(Ordering::Relaxed);
         if stopping {
-            self.watch.end();
+            self.registry.progress.end();
         }
         loop {
             tokio::select! {
@@ -580,13 +576,14 @@ impl Control {
             .iter()
             .map(|worker| worker.sweeps.get());
         let elects = self.election.is_on();
-        self.watch
+        self.registry
+            .progress
             .look(sweeps, elects.then(|| self.election.voice.rounds()));
     }
 
     /// Feeds systemd's watchdog unless a thread is stuck.
     fn feed_watchdog(&self) {
-        match self.watch.stuck() {
+        match self.registry.progress.stuck() {
             Some(what) => tracing::error!("{what}"),
             None => self.notifier.ping(),
         }

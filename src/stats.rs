@@ -480,6 +480,8 @@ pub struct Registry {
     pub maintenance: crate::maintenance::Board,
     /// What the vrrp thread last published; empty without virtual routers.
     pub virtual_routers: Arc<crate::vrrp::driver::Published>,
+    /// Whether every thread goes on, as the control thread has seen it.
+    pub progress: crate::lifecycle::progress::Watch,
 }
 
 impl Registry {
@@ -511,6 +513,7 @@ impl Registry {
             reloads: Mutex::new(Reloads::new(SystemTime::now())),
             maintenance: Default::default(),
             virtual_routers: Default::default(),
+            progress: Default::default(),
         }
     }
 

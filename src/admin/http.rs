@@ -23,7 +23,6 @@ use tokio::time::MissedTickBehavior;
 
 use super::Hands;
 use super::guests::{ACCEPT_PAUSE, Guests};
-use crate::lifecycle::progress::Watch;
 use crate::stats::chart::{Charts, STEP};
 use crate::stats::snapshot::Snapshot;
 
@@ -40,17 +39,15 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// What the HTTP side tells.
 pub struct Side {
     hands: Rc<Hands>,
-    watch: Rc<Watch>,
     charts: Rc<RefCell<Charts>>,
 }
 
 impl Side {
     /// With empty charts.
     #[must_use]
-    pub fn new(hands: &Rc<Hands>, watch: &Rc<Watch>) -> Rc<Self> {
+    pub fn new(hands: &Rc<Hands>) -> Rc<Self> {
         Rc::new(Self {
             hands: Rc::clone(hands),
-            watch: Rc::clone(watch),
             charts: Rc::default(),
         })
     }
@@ -70,7 +67,7 @@ impl Side {
     /// The thread that makes no progress, in words. A daemon that stops is not stuck: its workers
     /// end one after the other.
     fn stuck(&self) -> Option<String> {
-        self.watch.stuck()
+        self.hands.registry.progress.stuck()
     }
 
     /// Takes a sample of every server now and then.

@@ -1,6 +1,6 @@
 //! Whether every thread makes progress: for systemd's watchdog and `/healthz`.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A thread that was not seen to go on in so many looks is stuck. There is one look a second, the
 /// workers sweep every second, and the vrrp thread goes round more often. Time is counted in looks:
@@ -18,13 +18,20 @@ struct Progress {
 
 /// What is known of all threads.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct Watch(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
     /// By worker, and then the vrrp thread if there is one.
-    threads: RefCell<Vec<Progress>>,
-    workers: std::cell::Cell<usize>,
+    threads: Vec<Progress>,
+    workers: usize,
 }
 
 impl Watch {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks at the sweeps of the workers and the rounds of the vrrp thread; to be called once a
     /// second.
     pub fn look(&self, workers: impl Iterator<Item = u64>, vrrp: Option<u64>) {
@@ -32,12 +39,12 @@ impl Watch {
             count: u64::MAX,
             without: 0,
         };
-        let mut threads = self.threads.borrow_mut();
+        let mut seen = self.lock();
         let mut counts: Vec<u64> = workers.collect();
-        self.workers.set(counts.len());
+        seen.workers = counts.len();
         counts.extend(vrrp);
-        threads.resize(counts.len(), unseen);
-        for (count, progress) in counts.into_iter().zip(threads.iter_mut()) {
+        seen.threads.resize(counts.len(), unseen);
+        for (count, progress) in counts.into_iter().zip(&mut seen.threads) {
             let without = match count == progress.count {
                 true => progress.without.saturating_add(1),
                 false => 0,
@@ -48,15 +55,16 @@ impl Watch {
 
     /// Nobody is expected to go on any more.
     pub fn end(&self) {
-        self.threads.borrow_mut().clear();
+        self.lock().threads.clear();
     }
 
     /// The first thread that makes no progress, in words.
     #[must_use]
     pub fn stuck(&self) -> Option<String> {
-        let threads = self.threads.borrow();
-        let stuck = threads.iter().position(|thread| thread.without >= STUCK)?;
-        Some(match stuck < self.workers.get() {
+        let seen = self.lock();
+        let mut threads = seen.threads.iter();
+        let stuck = threads.position(|thread| thread.without >= STUCK)?;
+        Some(match stuck < seen.workers {
             true => format!("worker {stuck} makes no progress"),
             false => "the vrrp thread makes no progress".to_owned(),
         })

@@ -136,6 +136,7 @@ impl Registry {
             threads: self.threads(&scene),
             accepting: self.accepting.load(Ordering::Relaxed),
             stopping: self.stopping.load(Ordering::Relaxed),
+            stuck: self.progress.stuck(),
             configuration: self.configuration(),
             connections: Level {
                 now: self.connections.get(),
@@ -565,6 +566,7 @@ fn virtual_router(router: &RouterStatus, now: Instant) -> VirtualRouterSnapshot 
         preempt: router.preempt,
         preempt_delay_ms: milliseconds(router.preempt_delay),
         released: router.released,
+        startup_delay_left_ms: router.claims_from.map_or(0, |from| since(now, from)),
         priority: router.priority.effective(),
         arithmetic: router.priority.to_string(),
         heard: router.heard.map(|heard| HeardSnapshot {

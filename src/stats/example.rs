@@ -31,6 +31,7 @@ pub(crate) fn snapshot() -> Snapshot {
             .into(),
         accepting: true,
         stopping: false,
+        stuck: None,
         configuration: ConfigurationSnapshot {
             read_at: 1_795_571_519,
             age_ms: 273_904_000,
@@ -138,6 +139,7 @@ fn virtual_router() -> VirtualRouterSnapshot {
         preempt: true,
         preempt_delay_ms: 0,
         released: false,
+        startup_delay_left_ms: 0,
         priority: 90,
         arithmetic: "150 - 60 = 90: pool plain has no usable server".to_owned(),
         heard: Some(HeardSnapshot {

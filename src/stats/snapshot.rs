@@ -44,6 +44,9 @@ pub struct Snapshot {
     pub accepting: bool,
     /// It does not accept any more.
     pub stopping: bool,
+    /// The thread that makes no progress, in words.
+    #[serde(default)]
+    pub stuck: Option<String>,
     /// The configuration in force.
     pub configuration: ConfigurationSnapshot,
     /// Open connections.
@@ -138,6 +141,7 @@ impl Snapshot {
         if self.stopping {
             problems.push("the daemon is stopping".to_owned());
         }
+        problems.extend(self.stuck.clone());
         if let Some(error) = &self.configuration.error {
             problems.push(format!("the last reload was refused: {error}"));
         }
@@ -241,6 +245,9 @@ pub struct VirtualRouterSnapshot {
     /// then it leaves a master alone as without `preempt`.
     #[serde(default)]
     pub released: bool,
+    /// How long `startup_delay` keeps it from claiming the addresses still.
+    #[serde(default)]
+    pub startup_delay_left_ms: u64,
     /// What it advertises, or would.
     pub priority: u8,
     /// How the second came from the first: `150 - 50 = 100: pool rabbit has no usable server`.
@@ -273,11 +280,15 @@ pub struct VirtualRouterSnapshot {
 impl VirtualRouterSnapshot {
     /// What is wrong with it now, to be read after its name.
     pub(super) fn problem(&self) -> Option<String> {
+        let other = self.other_master.as_ref();
+        self.absence()
+            .or_else(|| other.map(|other| format!("is not the only master: {other}")))
+    }
+
+    /// Why it is out of the election, to be read after its name.
+    pub(super) fn absence(&self) -> Option<String> {
         if let Some(what) = &self.waiting_for {
             return Some(format!("waits for {what}"));
-        }
-        if let Some(other) = &self.other_master {
-            return Some(format!("is not the only master: {other}"));
         }
         matches!(self.state.as_str(), "init" | "stopped")
             .then(|| format!("is out of the election: {}", self.why))

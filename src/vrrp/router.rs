@@ -228,6 +228,17 @@ impl Router {
         self.released
     }
 
+    /// As backup: the moment before which it claims nothing.
+    #[must_use]
+    pub fn claims_from(&self) -> Option<Instant> {
+        match self.state {
+            State::Backup { claim_from } => Some(claim_from),
+            State::Init { .. } | State::Master { .. } | State::Leaving { .. } | State::Stopped => {
+                None
+            }
+        }
+    }
+
     /// Its members.
     #[must_use]
     pub fn members(&self) -> &[Member] {

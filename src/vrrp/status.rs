@@ -51,6 +51,8 @@ pub struct RouterStatus {
     pub preempt_delay: Duration,
     /// An operator has given the addresses to another node, and it has not been master since.
     pub released: bool,
+    /// As backup: the addresses are not claimed before.
+    pub claims_from: Option<Instant>,
     /// What was counted since the start.
     pub counters: Counters,
     /// Its latest changes of state, oldest first, at most [`REMEMBERED`].
@@ -170,6 +172,7 @@ pub(crate) fn example(now: Instant) -> RouterStatus {
         preempt: true,
         preempt_delay: Duration::ZERO,
         released: false,
+        claims_from: None,
         counters: Counters::default(),
         past: VecDeque::new(),
     }

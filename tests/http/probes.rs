@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 
 use crate::network::{body, enter, get, until};
-use crate::node::{HTTP, POOLS, Warren, serve};
+use crate::node::{HTTP, POOLS, ROUTER, Warren, serve};
 
 /// Waits until `/readyz` says no for this reason.
 fn waits_for(reason: &str) {
@@ -58,6 +59,36 @@ fn a_node_is_ready_when_it_would_serve() {
     waits_for("listener amqp is disabled");
     let _ = warren.tell("enable frontend amqp");
     waits_until_ready();
+}
+
+#[test]
+fn a_node_that_could_not_take_over_is_not_ready() {
+    if !enter() {
+        return;
+    }
+    serve(5682);
+    let tables = format!("{POOLS}{ROUTER}");
+    let warren = Warren::start(&format!("{tables}startup_delay = \"1h\"\n"));
+    waits_for("virtual router amqp claims nothing yet: startup_delay has not passed");
+    assert_eq!(number("warren_ready"), 0);
+    let _ = warren.reload(&tables);
+    waits_until_ready();
+    assert_eq!(number("warren_ready"), 1);
+    for (state, ready) in [("down", false), ("up", true)] {
+        let mut ip = Command::new("ip");
+        assert!(
+            ip.args(["link", "set", "far", state])
+                .status()
+                .unwrap()
+                .success()
+        );
+        match ready {
+            true => waits_until_ready(),
+            false => {
+                waits_for("virtual router amqp waits for interface eth0, which has no carrier")
+            }
+        }
+    }
 }
 
 /// The number of a metric without labels.

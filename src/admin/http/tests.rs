@@ -20,7 +20,7 @@ fn with_http<F: Future<Output = ()>>(test: impl FnOnce(SocketAddr, Rc<Side>) -> 
         let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = probe.local_addr().unwrap();
         drop(probe);
-        let side = Side::new(&hands(), &Rc::default());
+        let side = Side::new(&hands());
         let serving = tokio::task::spawn_local(serve(address, Rc::clone(&side)));
         test(address, side).await;
         serving.abort();
@@ -149,11 +149,14 @@ fn old_clients_get_no_chunks_and_head_gets_no_body() {
 fn a_thread_that_hangs_makes_the_process_unhealthy() {
     with_http(|address, side| async move {
         for _ in 0..4 {
-            side.watch.look([7].into_iter(), None);
+            side.hands.registry.progress.look([7].into_iter(), None);
         }
         let answer = get(address, "/healthz").await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         assert!(answer.ends_with("\r\n\r\nworker 0 makes no progress\n"));
+        let answer = get(address, "/readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("\nworker 0 makes no progress\n"));
     });
 }
 
@@ -193,7 +196,7 @@ fn an_address_that_is_taken_is_tried_again() {
     LocalSet::new().block_on(&runtime, async {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let side = Side::new(&hands(), &Rc::default());
+        let side = Side::new(&hands());
         let serving = tokio::task::spawn_local(serve(address, side));
         tokio::time::sleep(AGAIN * 3).await;
         drop(taken);

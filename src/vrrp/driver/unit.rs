@@ -614,6 +614,7 @@ impl Unit {
             preempt: member.config.preempt,
             preempt_delay: member.config.preempt_delay,
             released: self.router.is_released(),
+            claims_from: self.router.claims_from(),
             counters: member.counters.clone(),
             past: member.past.clone(),
         })

@@ -73,6 +73,12 @@ fn an_absence_does_not_end_the_startup_delay() {
     bench.pass(SECOND);
     bench.feed(Event::Away);
     assert_eq!(bench.router.next_deadline(), Some(start + 10 * SECOND));
+    assert_eq!(bench.router.claims_from(), Some(start + 10 * SECOND));
+    bench.wait();
+    assert_eq!(
+        (bench.state(), bench.router.claims_from()),
+        ("master", None)
+    );
 }
 
 /// Hears a master of this priority every second for so many seconds; true when it took over.
