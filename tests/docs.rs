@@ -205,14 +205,66 @@ fn every_file_that_is_named_exists() {
         for file in files.filter(|word| folders.iter().any(|folder| word.starts_with(folder))) {
             assert!(repository().join(file).exists(), "{file} in {page}");
         }
-        let links = text.split("](").skip(1);
-        let links = links.filter_map(|rest| rest.split([')', '#']).next());
-        let files: Vec<PathBuf> = links
-            .filter(|link| !link.is_empty() && !link.contains("://"))
-            .map(|link| repository().join("docs").join(link))
-            .collect();
-        for file in files {
-            assert!(file.exists(), "{} in {page}", file.display());
+    }
+}
+
+/// The README and the pages below a folder that has them as the repository has.
+fn pages(root: &Path) -> Vec<PathBuf> {
+    let docs = fs::read_dir(root.join("docs")).expect("the pages");
+    let docs = docs.map(|entry| entry.expect("one of them").path());
+    let mut pages: Vec<_> = docs
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+        .collect();
+    pages.push(root.join("README.md"));
+    pages
+}
+
+/// Puts what the package has as documents below `root`, as `[package.metadata.deb]` says.
+fn install_documents(root: &Path) {
+    let manifest: toml::Table = include_str!("../Cargo.toml").parse().expect("TOML");
+    let assets = &manifest["package"]["metadata"]["deb"]["assets"];
+    for asset in assets.as_array().expect("a list") {
+        let [from, to] = [0, 1].map(|index| asset[index].as_str().expect("a path"));
+        let Some(to) = to.strip_prefix("usr/share/doc/warren/") else {
+            continue;
+        };
+        let (folder, pattern) = from.rsplit_once('/').unwrap_or((".", from));
+        let (begin, end) = pattern.split_once('*').unwrap_or((pattern, pattern));
+        for entry in fs::read_dir(repository().join(folder)).expect("a folder") {
+            let entry = entry.expect("an entry of it");
+            let name = entry.file_name().into_string().expect("UTF-8");
+            if !name.starts_with(begin) || !name.ends_with(end) {
+                continue;
+            }
+            let place = match to.is_empty() || to.ends_with('/') {
+                true => root.join(to).join(&name),
+                false => root.join(to),
+            };
+            fs::create_dir_all(place.parent().expect("a folder")).expect("a new folder");
+            match fs::read_link(entry.path()) {
+                Ok(leads) => std::os::unix::fs::symlink(leads, place).expect("a new link"),
+                Err(_) => drop(fs::copy(entry.path(), place).expect("a copy")),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere_also_in_the_package() {
+    let package = tempfile::tempdir().expect("a folder");
+    install_documents(package.path());
+    for root in [repository(), package.path()] {
+        let pages = pages(root);
+        assert!(pages.len() > 5, "{pages:?}");
+        for page in pages {
+            let text = fs::read_to_string(&page).expect("a page");
+            let links = text.split("](").skip(1);
+            let links = links.filter_map(|rest| rest.split([')', '#']).next());
+            let files = links.filter(|link| !link.is_empty() && !link.contains("://"));
+            for file in files {
+                let leads = page.with_file_name(file).exists();
+                assert!(leads, "{file} in {}", page.display());
+            }
         }
     }
 }

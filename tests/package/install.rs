@@ -65,6 +65,7 @@ fn installs(machine: &Machine) {
             "test -s /usr/share/doc/warren/examples/{example}.toml"
         ));
     }
+    machine.ok("test -s /usr/share/doc/warren/conf/alerts.yml");
     machine.ok("zgrep -q '^warren (' /usr/share/doc/warren/changelog.Debian.gz");
     machine.ok("zgrep -q '^# Changelog' /usr/share/doc/warren/changelog.gz");
     machine.ok("grep -q '^tokio .*: MIT ' /usr/share/doc/warren/third-party-licences.txt");

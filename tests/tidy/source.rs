@@ -59,7 +59,8 @@ impl Source {
     }
 }
 
-/// Every file of the repository that is not built and not git's own.
+/// Every file of the repository that is not built and not git's own; what a link leads to is found
+/// where it is, or is none of ours.
 pub(crate) fn repository() -> Vec<Source> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.clone()];
@@ -73,7 +74,7 @@ pub(crate) fn repository() -> Vec<Source> {
                 if !matches!(name.as_str(), "target" | ".git") {
                     folders.push(path);
                 }
-            } else if name != ".git" {
+            } else if name != ".git" && !path.is_symlink() {
                 let bytes = fs::read(&path).expect("a file of the repository can be read");
                 sources.push(Source::new(&name, &String::from_utf8_lossy(&bytes)));
             }
