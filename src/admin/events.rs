@@ -122,6 +122,17 @@ impl Events {
         text
     }
 
+    /// A line that tells of those after the one of this number that are forgotten, if any is.
+    pub(super) fn gap(&self, number: u64) -> String {
+        let recent = self.after(number);
+        let (Some(words), Some(oldest)) = (recent.gap_after(number), recent.events.first()) else {
+            return String::new();
+        };
+        let mut line = String::new();
+        calendar::push_rfc3339(&mut line, Duration::from_millis(oldest.at_ms));
+        line + " " + &words + "\n"
+    }
+
     /// Those after the one of this number.
     pub(super) fn after(&self, number: u64) -> Recent {
         let ring = self.ring.borrow();

@@ -358,6 +358,34 @@ fn events_are_followed_until_the_client_sends_something() {
 }
 
 #[test]
+fn a_follower_that_reads_too_slowly_is_told_how_much_it_missed() {
+    with_socket(|path| async move {
+        let mut slow = UnixStream::connect(&path).await.unwrap();
+        slow.write_all(b"show events changes -w\n").await.unwrap();
+        // More than a socket buffer holds.
+        for _ in 0..100 {
+            let line = "clear counters;".repeat(100);
+            ask(&path, format!("{line}\n").as_bytes()).await;
+        }
+        let (mut came, mut missing) = (0, 0);
+        while came + missing < 10_000 {
+            let line = read_until(&mut slow, "\n");
+            let line = tokio::time::timeout(Duration::from_secs(60), line).await;
+            let line = line.unwrap_or_else(|_| panic!("nothing after {came} and {missing}"));
+            let words: Vec<_> = line.trim_end().splitn(3, ' ').collect();
+            match words[..] {
+                [_, count, "events are missing here, the log has them"] => {
+                    missing += count.parse::<u64>().unwrap();
+                }
+                _ => came += u64::from(line.ends_with(": clear counters\n")),
+            }
+        }
+        assert_eq!(came + missing, 10_000);
+        assert!(missing > 0);
+    });
+}
+
+#[test]
 fn a_follower_that_does_not_read_is_cut_off() {
     with_socket(|path| async move {
         let mut lazy = UnixStream::connect(&path).await.unwrap();

@@ -92,25 +92,14 @@ fn put(text: &str) -> std::io::Result<()> {
 /// The lines of what came after the event of number `last`. More than the daemon remembers may
 /// have happened since; that is said too, on standard error, where it is no event.
 fn told(recent: &Recent, last: u64, json: bool) -> String {
-    let lost = lost(recent, last);
-    if lost > 0 {
-        complain(format_args!(
-            "{lost} events are missing here, the log has them"
-        ));
+    if let Some(words) = recent.gap_after(last) {
+        complain(format_args!("{words}"));
     }
     recent
         .events
         .iter()
         .map(|event| line(event, json))
         .collect()
-}
-
-/// How many events are missing between number `last` and those that came.
-fn lost(recent: &Recent, last: u64) -> u64 {
-    // Those of another daemon before this one are not ours to count.
-    let expected = (last + 1).max(recent.first);
-    let oldest = recent.events.first();
-    oldest.map_or(0, |event| event.number.saturating_sub(expected))
 }
 
 fn line(event: &Event, json: bool) -> String {
@@ -144,34 +133,16 @@ mod tests {
     use super::*;
     use crate::stats::event::What;
 
-    fn recent(first: u64, numbers: std::ops::Range<u64>) -> Recent {
-        let event = |number| Event {
-            number,
+    #[test]
+    fn an_event_is_one_line_in_either_form() {
+        let event = &Event {
+            number: 1,
             at_ms: 1_795_985_343_845,
             what: What::Command {
                 command: "set weight p/s\n1".to_owned(),
                 uid: 0,
             },
         };
-        Recent {
-            first,
-            events: numbers.map(event).collect(),
-        }
-    }
-
-    #[test]
-    fn what_is_missing_between_two_answers_is_counted() {
-        assert_eq!(lost(&recent(100, 105..108), 104), 0);
-        assert_eq!(lost(&recent(100, 110..120), 104), 5);
-        assert_eq!(lost(&recent(100, 105..105), 104), 0);
-        // Another daemon, which has forgotten two of its own.
-        assert_eq!(lost(&recent(900, 902..910), 104), 2);
-        assert_eq!(lost(&recent(900, 900..910), 104), 0);
-    }
-
-    #[test]
-    fn an_event_is_one_line_in_either_form() {
-        let event = &recent(1, 1..2).events[0];
         let words = "2026-11-29T20:49:03.845Z  user 0: set weight p/s 1\n";
         assert_eq!(line(event, false), words);
         let json = line(event, true);

@@ -134,9 +134,43 @@ pub struct Recent {
     pub events: Vec<Event>,
 }
 
+impl Recent {
+    /// In words, how many events are missing between number `last` and these, if any are.
+    #[must_use]
+    pub fn gap_after(&self, last: u64) -> Option<String> {
+        // Those of another daemon before this one are not ours to count.
+        let expected = (last + 1).max(self.first);
+        let missing = self.events.first()?.number.saturating_sub(expected);
+        (missing > 0).then(|| format!("{missing} events are missing here, the log has them"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_between_two_answers_is_counted() {
+        let gap = |first, numbers: std::ops::Range<u64>| {
+            let event = |number| Event {
+                number,
+                at_ms: 1_795_985_343_845,
+                what: What::Command {
+                    command: String::new(),
+                    uid: 0,
+                },
+            };
+            let events = numbers.map(event).collect();
+            Recent { first, events }.gap_after(104)
+        };
+        let missing = |count| Some(format!("{count} events are missing here, the log has them"));
+        assert_eq!(gap(100, 105..108), None);
+        assert_eq!(gap(100, 110..120), missing(5));
+        assert_eq!(gap(100, 105..105), None);
+        // Another daemon, which has forgotten two of its own.
+        assert_eq!(gap(900, 902..910), missing(2));
+        assert_eq!(gap(900, 900..910), None);
+    }
 
     #[test]
     fn an_event_survives_its_json_and_reads_well() {

@@ -34,14 +34,14 @@ impl Client {
 
     /// Writes what has happened, and if that is wanted what happens, until the client sends
     /// something, which is then thrown away, or has no more to say. It may take its time for that,
-    /// but not for reading.
+    /// but not for reading; what is forgotten before it could be written is counted.
     pub(super) async fn events(&mut self, watch: Watch) -> io::Result<String> {
         let events = Rc::clone(&self.hands.events);
         let mut told = if watch.new { events.latest() } else { 0 };
+        let mut text = events.text(told);
         loop {
             // From here on, so that nothing is missed that happens while something is written.
             let news = events.news();
-            let text = events.text(told);
             told = events.latest();
             self.write(text.as_bytes()).await?;
             if !watch.wait {
@@ -54,7 +54,10 @@ impl Client {
                         read?;
                         self.moved.set(Instant::now());
                     }
-                    () = news => continue,
+                    () = news => {
+                        text = events.gap(told) + &events.text(told);
+                        continue;
+                    }
                 }
             }
             self.pending.clear();
