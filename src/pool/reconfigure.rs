@@ -75,6 +75,12 @@ impl Pool {
         });
     }
 
+    /// Has the servers that are new to the next configuration begin in maintenance: one that is not
+    /// checked would be usable at once.
+    pub fn hold_newcomers(&self) {
+        self.with(|inside| inside.table.hold_newcomers());
+    }
+
     /// Servers that are not in the file any more take no new connections from now on. Those that
     /// they have stay.
     pub fn retire(&self, now: Instant) {

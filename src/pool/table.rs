@@ -31,6 +31,8 @@ pub(super) struct Table {
     slow_start: Duration,
     on_down: OnDown,
     checked: bool,
+    /// What is new to the next configuration begins in maintenance.
+    hold: bool,
 }
 
 /// Where new connections to a server go.
@@ -67,6 +69,7 @@ impl Table {
             slow_start: config.slow_start,
             on_down: config.on_down,
             checked,
+            hold: false,
         };
         for server in 0..config.servers.len() {
             let health = if checked || table.targets[server].address.is_none() {

@@ -119,6 +119,33 @@ fn a_queued_client_is_served_when_a_slot_is_free() {
 }
 
 #[test]
+fn a_server_that_is_added_serves_nobody_before_it_is_enabled() {
+    let [server, added] = [Server::start(), Server::start()];
+    let servers = format!(
+        "a = {{ address = \"{}\", max_connections = 1 }}",
+        server.address
+    );
+    let mut warren = Warren::start(&Setup {
+        servers,
+        pool: "queue_timeout = \"1m\"",
+        complaints: &["server changed"],
+        ..Setup::default()
+    });
+    let (first, at_server) = pair(&warren, &server);
+    let mut client = connect(&warren);
+    warren.until("it waits", |warren| (warren.queued() == 1).then_some(()));
+    // Nobody checks it, and somebody waits for one.
+    warren.tell(&format!("add server test/b {}", added.address));
+    assert_eq!(warren.queued(), 1);
+    assert!(added.accept_within(Duration::from_millis(100)).is_none());
+    warren.tell("enable server test/b");
+    let mut at_added = added.accept();
+    ping(&mut client, &mut at_added, b"enabled");
+    drop((first, at_server, client, at_added));
+    warren.finish(&[&server, &added]);
+}
+
+#[test]
 fn waiting_has_an_end() {
     let server = Server::start();
     let mut warren = one_at_a_time(&server, "queue_timeout = \"500ms\"");

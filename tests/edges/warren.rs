@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -188,6 +189,14 @@ impl Warren {
             .output()
             .unwrap();
         serde_json::from_slice(&output.stdout).expect("status prints JSON")
+    }
+
+    /// Gives a line to the stats socket.
+    pub(crate) fn tell(&self, line: &str) {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
     }
 
     /// A number of one server: `field` is a JSON pointer.

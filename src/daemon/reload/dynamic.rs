@@ -12,7 +12,7 @@ use crate::admin::reload::Outcome;
 use crate::admin::removable::removable;
 use crate::config::{Config, Server};
 use crate::exit;
-use crate::pool::server::Admin;
+use crate::pool::server::{Admin, State, StateChange};
 use crate::stats::Scene;
 
 /// Why it cannot be, in HAProxy's words, which for some have no line feed of their own.
@@ -33,8 +33,8 @@ pub(super) fn done(words: &str) -> Outcome {
 impl Reloader {
     /// One more server for a pool, in maintenance.
     pub(super) fn add(&self, pool: &str, server: Server) -> Outcome {
-        let before = self.registry.config();
-        let mut config = Config::clone(&before);
+        let before = self.registry.scene();
+        let mut config = Config::clone(&before.config);
         let Some(known) = config.pools.iter_mut().find(|known| known.name == pool) else {
             return refused("No such backend.");
         };
@@ -47,6 +47,10 @@ impl Reloader {
             Ok((_, most)) => most,
             Err(error) => return refused(&format!("{}\n", error.in_words())),
         };
+        // From the beginning: clients may wait for one, and the workers choose all the time.
+        if let Some(pool) = before.pools.iter().find(|known| *known.name == *pool) {
+            pool.hold_newcomers();
+        }
         let scene = self.put_in_force(Arc::new(config), max_connections);
         self.set_maintenance(&scene, pool, &name);
         drop(self.follow(&scene));
@@ -78,13 +82,18 @@ impl Reloader {
             return;
         };
         let setup = pool.setup();
-        let server = setup.servers.iter().find(|server| *server.name == *name);
-        let change = server.and_then(|server| {
-            let reason = "added by an operator";
-            pool.set_admin(server.place(), Admin::Maint, reason, Instant::now())
+        let Some(server) = setup.servers.iter().find(|server| *server.name == *name) else {
+            return;
+        };
+        let (place, reason) = (server.place(), "added by an operator");
+        let change = pool.set_admin(place, Admin::Maint, reason, Instant::now());
+        // One that a reload has removed may still serve. Any other is in maintenance already.
+        let change = change.unwrap_or_else(|| StateChange {
+            server: place,
+            from: State::Unknown,
+            to: State::Maint,
+            reason: reason.to_owned(),
         });
-        if let Some(change) = change {
-            (self.on_change)(pool, &change);
-        }
+        (self.on_change)(pool, &change);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Table, Target};
 use crate::config::{self, CheckKind};
 use crate::pool::choose::{Load, Tier};
-use crate::pool::server::{Health, Record};
+use crate::pool::server::{Admin, Health, Record};
 
 /// What comes to a place of the table.
 pub(in crate::pool) struct Place<'a> {
@@ -49,11 +49,18 @@ impl Table {
         self.loads = places.iter().map(|place| self.load_of(place)).collect();
         let mut records: Vec<_> = self.records.drain(..).map(Some).collect();
         let mut targets: Vec<_> = self.targets.drain(..).map(Some).collect();
+        let admin = match std::mem::take(&mut self.hold) {
+            true => Admin::Maint,
+            false => Admin::Ready,
+        };
         for place in places {
             let from = place.from.filter(|_| place.before.is_some());
             let record = from.and_then(|from| records[from].take());
-            self.records
-                .push(record.unwrap_or_else(|| Record::new(Health::Unknown, now)));
+            self.records.push(record.unwrap_or_else(|| {
+                let mut record = Record::new(Health::Unknown, now);
+                record.admin = admin;
+                record
+            }));
             let known = place.from.and_then(|from| targets[from].take());
             let target = match known {
                 Some(known) if from.is_some() => known,
@@ -84,6 +91,11 @@ impl Table {
         let mut load = self.loads[from].clone();
         load.go_on_as(place.config, place.before);
         load
+    }
+
+    /// Has what is new to the next configuration begin in maintenance.
+    pub(in crate::pool) fn hold_newcomers(&mut self) {
+        self.hold = true;
     }
 
     /// Lists a server in its new place.

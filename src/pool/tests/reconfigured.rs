@@ -244,6 +244,29 @@ fn who_waits_goes_on_waiting_and_gets_what_a_reload_frees() {
 }
 
 #[test]
+fn who_is_held_serves_nobody_before_an_operator_says_so() {
+    let mut settings = limited(Balance::Leastconn, &[1]);
+    settings.check.kind = CheckKind::None;
+    let pool = up(settings.clone());
+    let open = lease(&pool);
+    let bell = Arc::new(Bell::default());
+    let mut waiting = wait(&pool);
+    assert!(poll(&mut waiting, &bell).is_pending());
+    settings.servers.push(server_settings(1));
+    pool.hold_newcomers();
+    reconfigure(&pool, &settings);
+    assert!(!bell.has_rung() && poll(&mut waiting, &bell).is_pending());
+    assert_eq!(pool.snapshot(Instant::now())[1].state, State::Maint);
+    pool.set_admin(1, Admin::Ready, "test", Instant::now());
+    assert!(bell.has_rung());
+    // Only those of one configuration are held.
+    settings.servers.push(server_settings(2));
+    reconfigure(&pool, &settings);
+    assert_eq!(pool.snapshot(Instant::now())[2].state, State::Up);
+    drop((open, waiting));
+}
+
+#[test]
 fn checks_come_and_go() {
     let mut settings = settings(Balance::Leastconn, 1);
     let pool = up(settings.clone());
