@@ -70,6 +70,10 @@ async fn move_all(crew: &Crew, status: &mut RebalanceStatus) -> (RebalanceStage,
         let Some(pool) = snapshot.pools.iter().find(|one| one.name == status.pool) else {
             return stopped("a reload has removed the pool");
         };
+        // A reload may have changed how servers are chosen.
+        if let Some(why) = share::shareless(pool) {
+            return stopped(&why);
+        }
         returns.look(pool, now);
         if let Some(lost) = returns.lost() {
             let seconds = share::RETURN.as_secs();

@@ -130,3 +130,20 @@ async fn it_gives_up_after_its_time() {
     let moved = world.accounts("rebalanced").len();
     assert!((1..=3).contains(&moved), "{moved}");
 }
+
+#[tokio::test]
+async fn it_ends_when_a_reload_leaves_no_shares() {
+    let (world, _crowd) = after_a_drain("balance = \"leastconn\"").await;
+    let ran = world.run("rebalance --rate 1 --no-wait").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    world
+        .reload(|file| file.replace("leastconn", "source"))
+        .await;
+    let stopped = |status: &serde_json::Value| status["rebalances"][0]["stage"] == "stopped";
+    let status = world.status_until("it has ended", stopped).await;
+    let why = status["rebalances"][0]["why"].as_str().unwrap();
+    assert!(
+        why.starts_with("pool p has balance = \"source\": "),
+        "{why}"
+    );
+}
