@@ -54,6 +54,10 @@ pub fn main(options: &Options) -> u8 {
         Ok(pool) => &pool.name,
         Err(words) => return misuse("POOL", words),
     };
+    if options.stop && !snapshot.is_rebalanced(pool) {
+        println!("No rebalance of pool {pool} goes on.");
+        return exit::GOOD;
+    }
     let (rate, within) = (options.rate, options.within.as_millis());
     let command = match options.stop {
         true => format!("rebalance stop {pool}"),

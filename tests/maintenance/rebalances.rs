@@ -146,4 +146,8 @@ async fn it_ends_when_a_reload_leaves_no_shares() {
         why.starts_with("pool p has balance = \"source\": "),
         "{why}"
     );
+    // Nothing goes on, and so nothing is ended.
+    let ended = world.run("rebalance --stop").await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.out, "No rebalance of pool p goes on.\n");
 }

@@ -36,7 +36,11 @@ pub(super) fn answer(words: &[&str], snapshot: &Snapshot) -> Reply {
         ["drain", _, rest @ ..] => drain(rest, snapshot),
         ["ready", _, name] => set(name, Admin::Ready, snapshot),
         ["maint", _, name] => set(name, Admin::Maint, snapshot),
-        ["rebalance", "stop", name] => pool(name, snapshot).map(Change::EndRebalance),
+        ["rebalance", "stop", name] => match pool(name, snapshot) {
+            // Nothing changes when none goes on.
+            Ok(pool) if !snapshot.is_rebalanced(&pool) => return Reply::Text(String::new()),
+            pool => pool.map(Change::EndRebalance),
+        },
         ["rebalance", "pool", rest @ ..] => rebalance(rest, snapshot),
         _ => Err("a name is expected, and nothing behind it".to_owned()),
     };

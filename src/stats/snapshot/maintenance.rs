@@ -172,6 +172,13 @@ impl Snapshot {
         }
     }
 
+    /// Whether a rebalance of the pool of this name goes on.
+    #[must_use]
+    pub fn is_rebalanced(&self, pool: &str) -> bool {
+        let mut rebalances = self.rebalances.iter();
+        rebalances.any(|one| one.pool == pool && one.ended_ms.is_none())
+    }
+
     /// Why the drain of a server would leave its pool without one that takes clients.
     #[must_use]
     pub fn is_last_usable(&self, pool: usize, server: usize) -> bool {

@@ -70,7 +70,7 @@ fn every_form_is_understood() {
             "rebalance pool rabbit within 5m rate 100",
             "rebalance rabbit rate 100 within 300s",
         ),
-        ("rebalance stop plain", "rebalance plain stop"),
+        ("rebalance stop rabbit", "rebalance rabbit stop"),
     ] {
         assert_eq!(said(line, &snapshot()).as_deref(), Ok(change), "{line}");
     }
@@ -163,6 +163,15 @@ fn a_rebalance_does_not_begin_while_a_server_is_down() {
         refused.starts_with("server rabbit-2 is down: "),
         "{refused}"
     );
+}
+
+#[test]
+fn nothing_is_changed_by_the_end_of_a_rebalance_that_does_not_go_on() {
+    let mut snapshot = snapshot();
+    let nothing = Err(String::new());
+    assert_eq!(said("rebalance stop plain", &snapshot), nothing);
+    snapshot.rebalances[0].ended_ms = Some(5);
+    assert_eq!(said("rebalance stop rabbit", &snapshot), nothing);
 }
 
 #[test]
