@@ -13,7 +13,7 @@ mod rebalance;
 pub mod share;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 
 use crate::admin::Events;
-use crate::pool::server::Admin;
+use crate::pool::Server;
 use crate::proxy::inquiry::Inbox;
 use crate::stats::Registry;
 use crate::stats::snapshot::{DrainSnapshot, PoolSnapshot, RebalanceSnapshot, RebalanceStage};
@@ -48,6 +48,18 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets the drains of servers that are not among these: a reload has removed them, and one
+    /// of the same name has not been drained.
+    pub fn keep(&self, servers: &[Arc<Server>]) {
+        let mut shown = self.shown();
+        if shown.drains.is_empty() {
+            return;
+        }
+        let names: HashSet<_> = servers.iter().map(|one| Arc::as_ptr(&one.name)).collect();
+        let is_there = |drain: &DrainStatus| names.contains(&Arc::as_ptr(&drain.server));
+        shown.drains.retain(|_, drain| is_there(drain));
+    }
+
     /// As of now.
     #[must_use]
     pub fn snapshot(
@@ -57,17 +69,16 @@ impl Board {
     ) -> (Vec<DrainSnapshot>, Vec<RebalanceSnapshot>) {
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let since = |then| milliseconds(now.saturating_duration_since(then));
-        // One that a reload has put in the place of another is not concerned.
         let server = |drain: &DrainStatus| {
             let pool = pools.iter().find(|pool| pool.name == drain.pool)?;
             let mut servers = pool.servers.iter();
-            servers.find(|server| server.name == drain.server && server.admin != Admin::Ready)
+            servers.find(|server| *server.name == *drain.server)
         };
         let shown = self.shown();
         let drains = shown.drains.values().filter_map(|drain| {
             Some(DrainSnapshot {
                 pool: drain.pool.clone(),
-                server: drain.server.clone(),
+                server: drain.server.to_string(),
                 stage: drain.stage,
                 open: server(drain)?.open.now,
                 open_at_start: drain.open_at_start,
@@ -99,15 +110,32 @@ struct Crew {
 }
 
 impl Crew {
-    fn show_drain(&self, status: &DrainStatus) {
-        let key = (status.pool.clone(), status.server.clone());
-        let mut shown = self.registry.maintenance.shown();
-        shown.drains.insert(key, status.clone());
+    /// The name of a server as its own, see [`Server::name`].
+    fn own_name(&self, pool: &str, server: &str) -> Option<Arc<str>> {
+        let scene = self.registry.scene();
+        let pool = scene.pools.iter().find(|one| *one.name == *pool)?;
+        let setup = pool.setup();
+        let server = setup.servers.iter().find(|one| *one.name == *server)?;
+        Some(Arc::clone(&server.name))
     }
 
-    fn forget_drain(&self, status: &DrainStatus) {
-        let key = (status.pool.clone(), status.server.clone());
-        self.registry.maintenance.shown().drains.remove(&key);
+    /// Shows a drain that begins.
+    fn show_drain(&self, status: &DrainStatus) {
+        let mut shown = self.registry.maintenance.shown();
+        shown.drains.insert(status.key(), status.clone());
+    }
+
+    /// Shows how far a drain is; `false` when its server is not there any more.
+    fn update_drain(&self, status: &DrainStatus) -> bool {
+        let mut shown = self.registry.maintenance.shown();
+        let shown = shown.drains.get_mut(&status.key());
+        match shown.filter(|shown| Arc::ptr_eq(&shown.server, &status.server)) {
+            Some(shown) => {
+                shown.clone_from(status);
+                true
+            }
+            None => false,
+        }
     }
 
     fn show_rebalance(&self, status: &RebalanceStatus) {
@@ -151,9 +179,9 @@ impl Maintenance {
     }
 
     /// Begins to empty a server, which the caller has taken out of rotation. One that is being
-    /// emptied already begins anew.
-    pub fn drain(&self, pool: &str, server: &str, over: Duration) {
-        let key = (pool.to_owned(), server.to_owned());
+    /// emptied already begins anew. `server` is its own name.
+    pub fn drain(&self, pool: &str, server: &Arc<str>, over: Duration) {
+        let key = (pool.to_owned(), server.to_string());
         if let Some(before) = self.drains.borrow_mut().remove(&key) {
             before.abort();
         }
@@ -165,11 +193,7 @@ impl Maintenance {
     /// Forgets the drain of a server that is ready again.
     pub fn end_drain(&self, pool: &str, server: &str) {
         let key = (pool.to_owned(), server.to_owned());
-        let Some(task) = self.drains.borrow_mut().remove(&key) else {
-            return;
-        };
-        let running = !task.is_finished();
-        task.abort();
+        let running = self.abort_drain(&key);
         self.crew.registry.maintenance.shown().drains.remove(&key);
         if running {
             tracing::info!(%pool, %server, "drain ended: the server is ready again");
@@ -178,6 +202,14 @@ impl Maintenance {
                 "drain of {pool}/{server} ended: it is ready again"
             ));
         }
+    }
+
+    /// Ends the task of a drain; `false` when it has ended by itself.
+    fn abort_drain(&self, key: &(String, String)) -> bool {
+        let task = self.drains.borrow_mut().remove(key);
+        task.filter(|task| !task.is_finished())
+            .map(|task| task.abort())
+            .is_some()
     }
 
     /// Begins to rebalance a pool. One that is being rebalanced already begins anew.

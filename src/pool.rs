@@ -80,7 +80,8 @@ struct Inside {
 /// What connections and statistics need of a server without the pool's lock. It is the same server
 /// for as long as its name and address are in the file.
 pub struct Server {
-    /// Its name.
+    /// Its name, which is shared with no other server: one that a reload has put in its place has
+    /// the same name in another place of memory.
     pub name: Arc<str>,
     /// The `sid` of [`crate::stats::numbers`].
     pub number: usize,

@@ -117,9 +117,9 @@ impl Hands {
         match change {
             Change::Admin(place, admin) => {
                 self.set_admin(place, *admin, now);
+                let (pool, server) = (&place.pool_name, &place.server_name);
                 if *admin == Admin::Ready {
-                    self.maintenance
-                        .end_drain(&place.pool_name, &place.server_name);
+                    self.maintenance.end_drain(pool, server);
                 }
             }
             Change::Health(place, up) => {
@@ -130,11 +130,13 @@ impl Hands {
             }
             Change::Drain(place, over) => {
                 // Maintenance means that as well.
-                if self.pool(place).admin(place.server) != Admin::Maint {
+                let pool = self.pool(place);
+                if pool.admin(place.server) != Admin::Maint {
                     self.set_admin(place, Admin::Drain, now);
                 }
+                let server = &pool.setup().servers[place.server];
                 self.maintenance
-                    .drain(&place.pool_name, &place.server_name, *over);
+                    .drain(&place.pool_name, &server.name, *over);
             }
             Change::Rebalance(pool, rate, within) => {
                 self.maintenance.rebalance(pool, *rate, *within);

@@ -1,6 +1,6 @@
 //! `warren drain`: empties a server so that its broker can be stopped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::output::{complain, misuse};
@@ -16,8 +16,8 @@ use crate::stats::snapshot::{DrainSnapshot, DrainStage, Snapshot};
 The daemon does it, and goes on when this command is interrupted. `warren ready SERVER` ends it.
 
 Exit code: 0 the server has no connections any more (with --no-wait: the drain has begun), 1 the
-daemon cannot be reached or refuses, somebody made the server ready, or the command was interrupted,
-64 there is no such server.")]
+daemon cannot be reached or refuses, somebody made the server ready, a reload removed it or changed its address, or the command was interrupted, 64 there is no such
+server.")]
 pub struct Options {
     /// The server: POOL/SERVER, or SERVER alone if only one pool has it
     #[arg(value_name = "SERVER", add = super::complete::servers())]
@@ -39,8 +39,8 @@ pub struct Options {
 /// Runs the subcommand and returns the exit code.
 #[must_use]
 pub fn main(options: &Options) -> u8 {
-    let name = match full_name(&options.socket, &options.server) {
-        Ok(name) => name,
+    let (name, address) = match find(&options.socket, &options.server) {
+        Ok(found) => found,
         Err(code) => return code,
     };
     let force = if options.force { " force" } else { "" };
@@ -56,29 +56,28 @@ pub fn main(options: &Options) -> u8 {
     let farewell =
         format!("The daemon goes on: `warren status` shows it, `warren ready {name}` ends it.");
     talk::follow(&options.socket, &farewell, |snapshot| {
-        judge(snapshot, &name)
+        judge(snapshot, &name, &address)
     })
 }
 
 /// `POOL/SERVER` of a name; or the exit code, when it has been said what is wrong.
-pub(super) fn full_name(socket: &std::path::Path, name: &str) -> Result<String, u8> {
+pub(super) fn full_name(socket: &Path, name: &str) -> Result<String, u8> {
+    find(socket, name).map(|(name, _)| name)
+}
+
+/// The same, and the address of the server by the configuration.
+fn find(socket: &Path, name: &str) -> Result<(String, String), u8> {
     let snapshot = ask::fetch(socket).map_err(complain)?;
     let found = names::server(&snapshot, name);
     let (pool, server) = found.map_err(|words| misuse("SERVER", words))?;
-    Ok(names::full_name(pool, server))
+    Ok((names::full_name(pool, server), server.configured.clone()))
 }
 
-fn judge(snapshot: &Snapshot, name: &str) -> Progress {
+/// How far the drain of the server is that had this address when it began.
+fn judge(snapshot: &Snapshot, name: &str, address: &str) -> Progress {
     let is_it = |drain: &&DrainSnapshot| format!("{}/{}", drain.pool, drain.server) == name;
     let Some(drain) = snapshot.drains.iter().find(is_it) else {
-        let words = match snapshot.find_server(name) {
-            Ok(_) => format!("{name} is ready again: somebody has ended the drain."),
-            Err(_) => {
-                let removal = snapshot.removal(name);
-                removal.unwrap_or_else(|| format!("{name} is gone: a reload has removed it")) + "."
-            }
-        };
-        return Progress::Over(words, exit::FAILED);
+        return Progress::Over(ended(snapshot, name, address), exit::FAILED);
     };
     match drain.stage {
         DrainStage::Draining => Progress::Going(maintenance::drain(drain)),
@@ -94,6 +93,28 @@ fn judge(snapshot: &Snapshot, name: &str) -> Progress {
     }
 }
 
+/// Why there is no drain any more.
+fn ended(snapshot: &Snapshot, name: &str, address: &str) -> String {
+    let Ok((pool, server)) = snapshot.find_server(name) else {
+        let removal = snapshot.removal(name);
+        return removal.unwrap_or_else(|| format!("{name} is gone: a reload has removed it")) + ".";
+    };
+    let pool = &snapshot.pools[pool];
+    let server = &pool.servers[server];
+    if server.configured == address {
+        return format!("{name} is ready again: somebody has ended the drain.");
+    }
+    let at_the_old_one = snapshot.removed.iter().filter(|one| {
+        (&one.pool, &one.server) == (&pool.name, &server.name) && one.address == address
+    });
+    let open: u32 = at_the_old_one.map(|one| one.open).sum();
+    let open = count(open.into());
+    format!(
+        "{name} has another address: a reload has ended the drain; its {open} connections at \
+         {address} stay until they end."
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,28 +123,58 @@ mod tests {
     #[test]
     fn a_drain_is_told_by_its_stage() {
         let mut snapshot = example::snapshot();
-        let name = "rabbit/rabbit-5";
-        let mut told = |stage| {
+        let (name, address) = ("rabbit/rabbit-5", "192.0.2.25:5672");
+        let told = |snapshot: &mut Snapshot, stage| {
             snapshot.drains[0].stage = stage;
-            match judge(&snapshot, name) {
+            match judge(snapshot, name, address) {
                 Progress::Going(words) => (words, None),
                 Progress::Over(words, code) => (words, Some(code)),
             }
         };
-        let (words, code) = told(DrainStage::Draining);
+        let (words, code) = told(&mut snapshot, DrainStage::Draining);
         assert_eq!(code, None);
         assert_eq!(
             words,
             "rabbit/rabbit-5: 40 of 600 connections left, 20s to go, at most 2 a second"
         );
-        let (words, code) = told(DrainStage::Drained);
+        let (words, code) = told(&mut snapshot, DrainStage::Drained);
         assert_eq!(code, Some(exit::GOOD));
         assert!(words.ends_with("it is safe to stop the broker."), "{words}");
-        assert_eq!(told(DrainStage::Late).1, Some(exit::FAILED));
+        assert_eq!(told(&mut snapshot, DrainStage::Late).1, Some(exit::FAILED));
+    }
+
+    #[test]
+    fn why_there_is_no_drain_any_more_is_told() {
+        let mut snapshot = example::snapshot();
         snapshot.drains.clear();
-        assert!(matches!(
-            judge(&snapshot, name),
-            Progress::Over(_, exit::FAILED)
-        ));
+        snapshot.removed = vec![
+            example::removed("rabbit", "rabbit-5", 72),
+            example::removed("rabbit", "rabbit-1", 3),
+        ];
+        let old = snapshot.removed[0].address.clone();
+        let told = |snapshot: &Snapshot, address: &str| match judge(
+            snapshot,
+            "rabbit/rabbit-5",
+            address,
+        ) {
+            Progress::Over(words, exit::FAILED) => words,
+            Progress::Over(words, _) | Progress::Going(words) => panic!("{words}"),
+        };
+        assert_eq!(
+            told(&snapshot, "192.0.2.25:5672"),
+            "rabbit/rabbit-5 is ready again: somebody has ended the drain."
+        );
+        assert_eq!(
+            told(&snapshot, &old),
+            "rabbit/rabbit-5 has another address: a reload has ended the drain; its 72 connections \
+             at 192.0.2.29:5672 stay until they end."
+        );
+        let servers = &mut snapshot.pools[0].servers;
+        servers.retain(|server| server.name != "rabbit-5");
+        let words = told(&snapshot, &old);
+        assert!(
+            words.contains(" is gone: a reload has removed it; "),
+            "{words}"
+        );
     }
 }

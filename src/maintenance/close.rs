@@ -1,7 +1,11 @@
 //! Finding the connections of a server, the longest silent first, and ending one of them.
+//!
+//! A server is more than its name: a reload that changes its address puts another one in its place,
+//! and what the one before has stays until it ends.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,9 +35,26 @@ pub(super) struct Closer {
     pool: String,
     /// What the accounts of the connections say.
     cause: Cause,
-    /// By name of the server: its connections, the longest silent last.
-    lists: HashMap<Arc<str>, Vec<Id>>,
+    /// By server: its connections, the longest silent last.
+    lists: HashMap<Own, Vec<Id>>,
     listed: Option<Instant>,
+}
+
+/// The name of a server as its own: that of another server differs, even if it reads the same.
+struct Own(Arc<str>);
+
+impl PartialEq for Own {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Own {}
+
+impl Hash for Own {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).cast::<()>().hash(state);
+    }
 }
 
 impl Closer {
@@ -47,40 +68,38 @@ impl Closer {
         }
     }
 
-    /// The connection of the server of this name that has been silent for longest. One that is only
-    /// being made is not among them: it may still go elsewhere.
-    pub(super) async fn idlest(&mut self, server: &str) -> Option<Id> {
+    /// The connection that has been silent for longest of the server that has this name as its own.
+    /// One that is only being made is not among them: it may still go elsewhere.
+    pub(super) async fn idlest(&mut self, server: &Arc<str>) -> Option<Id> {
+        let server = Own(Arc::clone(server));
         let age = self.listed.map(|listed| listed.elapsed());
-        let empty = self.lists.get(server).is_none_or(Vec::is_empty);
+        let empty = self.lists.get(&server).is_none_or(Vec::is_empty);
         let old_enough = if empty { PAUSE } else { FRESH };
         if age.is_none_or(|age| age >= old_enough) {
             self.list().await;
         }
-        self.lists.get_mut(server)?.pop()
+        self.lists.get_mut(&server)?.pop()
     }
 
     /// Asks all workers for all connections.
     async fn list(&mut self) {
-        let mut found: HashMap<Arc<str>, Vec<(Duration, Duration, Id)>> = HashMap::new();
+        let mut sights = Vec::new();
         for worker in 0..self.inboxes.len() {
             let mut from = Some(0);
             while let Some(place) = from {
                 let Some(page) = self.ask(worker, Question::Page(place)).await else {
                     break;
                 };
-                for sight in page.sights.iter().filter(|sight| *sight.pool == *self.pool) {
-                    if let Some(server) = relayed_to(sight) {
-                        let list = found.entry(Arc::clone(server)).or_default();
-                        list.push((sight.silence, sight.age, sight.id));
-                    }
-                }
+                let found = page.sights.iter();
+                sights.extend(
+                    found
+                        .filter(|sight| *sight.pool == *self.pool)
+                        .filter_map(silent),
+                );
                 from = page.next;
             }
         }
-        self.lists = found
-            .into_iter()
-            .map(|(server, list)| (server, sorted(list)))
-            .collect();
+        self.lists = by_server(sights);
         self.listed = Some(Instant::now());
     }
 
@@ -108,18 +127,28 @@ impl Closer {
     }
 }
 
-/// The server that a connection is relayed to.
-fn relayed_to(sight: &Sight) -> Option<&Arc<str>> {
-    match sight.during {
-        During::Relaying | During::Draining => sight.server.as_ref(),
-        During::Admitting | During::Choosing | During::Connecting => None,
-    }
+/// A connection with its server, for how long it has been silent, and its age.
+type Silent = (Own, Duration, Duration, Id);
+
+/// A connection that is relayed to a server.
+fn silent(sight: &Sight) -> Option<Silent> {
+    let server = match sight.during {
+        During::Relaying | During::Draining => sight.server.as_ref()?,
+        During::Admitting | During::Choosing | During::Connecting => return None,
+    };
+    let own = Own(Arc::clone(server));
+    Some((own, sight.silence, sight.age, sight.id))
 }
 
-/// The longest silent last; of those that are equally silent, the oldest.
-fn sorted(mut list: Vec<(Duration, Duration, Id)>) -> Vec<Id> {
-    list.sort_unstable_by_key(|(silence, age, id)| (*silence, *age, Reverse(id.0)));
-    list.into_iter().map(|(_, _, id)| id).collect()
+/// The connections of each server, the longest silent last; of those that are equally silent, the
+/// oldest.
+fn by_server(mut list: Vec<Silent>) -> HashMap<Own, Vec<Id>> {
+    list.sort_unstable_by_key(|(_, silence, age, id)| (*silence, *age, Reverse(id.0)));
+    let mut lists: HashMap<_, Vec<Id>> = HashMap::new();
+    for (server, _, _, id) in list {
+        lists.entry(server).or_default().push(id);
+    }
+    lists
 }
 
 #[cfg(test)]
@@ -129,13 +158,25 @@ mod tests {
     #[test]
     fn the_longest_silent_is_taken_first() {
         let seconds = Duration::from_secs;
-        let entry = |silence, age, id| (seconds(silence), seconds(age), Id(id));
-        let list = sorted(vec![
+        let name: Arc<str> = "s1".into();
+        let own = || Own(Arc::clone(&name));
+        let entry = |silence, age, id| (own(), seconds(silence), seconds(age), Id(id));
+        let lists = by_server(vec![
             entry(5, 90, 1),
             entry(0, 99, 2),
             entry(70, 80, 3),
             entry(5, 95, 4),
         ]);
-        assert_eq!(list, [2, 1, 4, 3].map(Id));
+        assert_eq!(lists[&own()], [2, 1, 4, 3].map(Id));
+    }
+
+    #[test]
+    fn a_server_in_the_place_of_another_has_its_own_connections() {
+        let names: [Arc<str>; 2] = ["s1".into(), "s1".into()];
+        let own = |at: usize| Own(Arc::clone(&names[at]));
+        let entry = |at, id| (own(at), Duration::ZERO, Duration::ZERO, Id(id));
+        let lists = by_server(vec![entry(0, 1), entry(1, 2), entry(0, 3)]);
+        assert_eq!(lists[&own(0)], [3, 1].map(Id));
+        assert_eq!(lists[&own(1)], [Id(2)]);
     }
 }

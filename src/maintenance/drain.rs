@@ -1,14 +1,14 @@
 //! Emptying one server: its connections are closed evenly over a time, the longest silent first.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::close::Closer;
 use super::pace::Pace;
 use super::{Crew, TICK};
-use crate::pool::server::Admin;
 use crate::proxy::account::Cause;
-use crate::stats::snapshot::{DrainStage, Snapshot};
+use crate::stats::snapshot::DrainStage;
 
 /// What the last connections may need to end after the time is over.
 const GRACE: Duration = Duration::from_secs(10);
@@ -17,7 +17,8 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct DrainStatus {
     pub(crate) pool: String,
-    pub(crate) server: String,
+    /// Its own name: see [`crate::pool::Server::name`].
+    pub(crate) server: Arc<str>,
     pub(crate) stage: DrainStage,
     pub(crate) open_at_start: u32,
     pub(crate) closed: u64,
@@ -26,22 +27,37 @@ pub(crate) struct DrainStatus {
     pub(crate) since: Instant,
 }
 
-/// How many connections a server has; `None` when there is none of that name that is out of
-/// rotation: a reload has removed it, or put another one in its place.
-fn open(snapshot: &Snapshot, pool: &str, server: &str) -> Option<u32> {
+impl DrainStatus {
+    pub(super) fn key(&self) -> (String, String) {
+        (self.pool.clone(), self.server.to_string())
+    }
+}
+
+/// How many connections a server has.
+fn look(crew: &Crew, pool: &str, server: &str) -> Option<u32> {
+    let snapshot = crew.registry.snapshot(Instant::now());
     let pool = snapshot.pools.iter().find(|one| one.name == pool)?;
     let server = pool.servers.iter().find(|one| one.name == server)?;
-    (server.admin != Admin::Ready).then_some(server.open.now)
+    Some(server.open.now)
+}
+
+fn open(crew: &Crew, pool: &str, server: &str) -> u32 {
+    look(crew, pool, server).unwrap_or(0)
 }
 
 /// Begins to empty a server that is out of rotation; [`run`] goes on.
-pub(super) fn begin(crew: &Crew, pool: &str, server: &str, over: Duration) -> (DrainStatus, Pace) {
+pub(super) fn begin(
+    crew: &Crew,
+    pool: &str,
+    server: &Arc<str>,
+    over: Duration,
+) -> (DrainStatus, Pace) {
     let since = Instant::now();
-    let open = open(&crew.registry.snapshot(since), pool, server).unwrap_or(0);
+    let open = open(crew, pool, server);
     let pace = Pace::over(open, over, since);
     let status = DrainStatus {
         pool: pool.to_owned(),
-        server: server.to_owned(),
+        server: Arc::clone(server),
         stage: DrainStage::Draining,
         open_at_start: open,
         closed: 0,
@@ -63,17 +79,15 @@ pub(super) fn begin(crew: &Crew, pool: &str, server: &str, over: Duration) -> (D
 
 /// Closes connections until there are none.
 pub(super) async fn run(crew: Rc<Crew>, mut status: DrainStatus, pace: Pace) {
-    let (pool, server) = (status.pool.clone(), status.server.clone());
-    let look = || open(&crew.registry.snapshot(Instant::now()), &pool, &server);
-    let Some(stage) = close_all(&crew, pace, &mut status, look).await else {
-        tracing::warn!(%pool, %server, "drain ended: a reload has removed the server");
-        crew.forget_drain(&status);
+    let Some(stage) = close_all(&crew, pace, &mut status).await else {
+        lose(&crew, &status);
         return;
     };
     status.stage = stage;
-    crew.show_drain(&status);
+    crew.update_drain(&status);
+    let (pool, server) = (&status.pool, &status.server);
     let (closed, took) = (status.closed, status.since.elapsed());
-    let left = look().unwrap_or(0);
+    let left = open(&crew, pool, server);
     if status.stage == DrainStage::Drained {
         tracing::info!(%pool, %server, closed, ?took, "drain ended: no connections are left");
     } else {
@@ -85,47 +99,78 @@ pub(super) async fn run(crew: Rc<Crew>, mut status: DrainStatus, pace: Pace) {
     ));
 }
 
-async fn close_all(
-    crew: &Crew,
-    mut pace: Pace,
-    status: &mut DrainStatus,
-    look: impl Fn() -> Option<u32>,
-) -> Option<DrainStage> {
+/// Says that the server is not there any more.
+fn lose(crew: &Crew, status: &DrainStatus) {
+    let DrainStatus { pool, server, .. } = status;
+    let why = match crew.own_name(pool, server) {
+        Some(other) if !Arc::ptr_eq(&other, server) => {
+            tracing::warn!(%pool, %server,
+                "drain ended: a reload has given the server another address");
+            "a reload has given it another address"
+        }
+        Some(_) | None => {
+            tracing::warn!(%pool, %server, "drain ended: a reload has removed the server");
+            "a reload has removed it"
+        }
+    };
+    let events = &crew.events;
+    events.note(&format!("drain of {pool}/{server} ended: {why}"));
+}
+
+/// `None` when the server is not there any more.
+async fn close_all(crew: &Crew, mut pace: Pace, status: &mut DrainStatus) -> Option<DrainStage> {
     let mut closer = Closer::new(&crew.inboxes, &status.pool, Cause::Drained);
     // What connections take to end does not add up to more than a part of the time; and those that
     // are only being made may still go elsewhere.
     let config = crew.registry.config();
     let pool = config.pools.iter().find(|pool| pool.name == status.pool);
     let making = pool.map_or(Duration::ZERO, |pool| pool.connect_timeout);
-    let latest = pace.deadline() + GRACE + status.over / 10 + making;
-    loop {
+    let late = GRACE + status.over / 10 + making;
+    while crew.update_drain(status) {
         let looked = Instant::now();
-        let mut open = look()?;
+        let open = look(crew, &status.pool, &status.server)?;
         if open == 0 {
             return Some(DrainStage::Drained);
         }
-        if looked >= latest {
+        if looked >= pace.deadline() + late {
             return Some(DrainStage::Late);
         }
-        while open > 0 && looked.elapsed() < TICK {
-            let now = Instant::now();
-            if let Some(due) = pace.spread(open).filter(|due| *due > now) {
-                let rest = TICK.saturating_sub(looked.elapsed());
-                tokio::time::sleep((due - now).min(rest)).await;
-                continue;
-            }
-            let Some(idlest) = closer.idlest(&status.server).await else {
-                // Connections that are being made, or that have ended since.
-                tokio::time::sleep(TICK / 4).await;
-                break;
-            };
-            let ordered = Instant::now();
-            if closer.end(idlest).await {
-                pace.closed(ordered, Instant::now());
-                status.closed += 1;
-                open -= 1;
-            }
+        close_some(crew, &mut closer, &mut pace, status, open).await;
+    }
+    None
+}
+
+/// Closes those of `open` connections whose time comes until servers are to be looked at again.
+async fn close_some(
+    crew: &Crew,
+    closer: &mut Closer,
+    pace: &mut Pace,
+    status: &mut DrainStatus,
+    mut open: u32,
+) {
+    let begun = Instant::now();
+    while open > 0 && begun.elapsed() < TICK {
+        let now = Instant::now();
+        if let Some(due) = pace.spread(open).filter(|due| *due > now) {
+            let rest = TICK.saturating_sub(begun.elapsed());
+            tokio::time::sleep((due - now).min(rest)).await;
+            continue;
         }
-        crew.show_drain(status);
+        // A reload may have come meanwhile.
+        if !crew.update_drain(status) {
+            return;
+        }
+        let Some(idlest) = closer.idlest(&status.server).await else {
+            // Connections that are being made, or that have ended since.
+            tokio::time::sleep(TICK / 4).await;
+            return;
+        };
+        let ordered = Instant::now();
+        if closer.end(idlest).await {
+            pace.closed(ordered, Instant::now());
+            status.closed += 1;
+            open -= 1;
+            crew.update_drain(status);
+        }
     }
 }

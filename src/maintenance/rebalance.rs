@@ -102,7 +102,14 @@ async fn move_all(crew: &Crew, status: &mut RebalanceStatus) -> (RebalanceStage,
         crew.show_rebalance(status);
         let due = pace.steady().unwrap_or(now);
         let idlest = match step {
-            Step::From(server) if due <= now => closer.idlest(&pool.servers[server].name).await,
+            Step::From(server) if due <= now => {
+                // Nothing was awaited since the snapshot: it is the same pool.
+                let server = crew.own_name(&status.pool, &pool.servers[server].name);
+                match server {
+                    Some(server) => closer.idlest(&server).await,
+                    None => None,
+                }
+            }
             Step::From(_) | Step::Balanced | Step::Await | Step::Pause(_) => None,
         };
         let Some(idlest) = idlest else {

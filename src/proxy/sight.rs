@@ -51,7 +51,8 @@ pub struct Sight {
     pub pool: Arc<str>,
     /// The pool's number.
     pub pool_number: usize,
-    /// The server used last.
+    /// The server used last: its own [`crate::pool::Server::name`], by which it can be told from
+    /// another one of the same name.
     pub server: Option<Arc<str>>,
     /// The server's number in the pool; `None` without a server.
     pub server_number: Option<usize>,

@@ -111,6 +111,7 @@ impl Registry {
             &moves(&before.pools, &scene.pools),
             |server| server_totals(&scene.servers[server]).sessions,
         );
+        self.maintenance.keep(&scene.servers);
         self.scene.store(Arc::new(scene));
     }
 

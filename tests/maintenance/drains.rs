@@ -210,6 +210,59 @@ async fn haproxys_commands_take_part() {
     }
 }
 
+/// Gives a server of the file another address.
+fn at(file: &str, name: &str, address: &str) -> String {
+    let lines = file.lines().map(|line| match line.split_once(" = ") {
+        Some((key, _)) if key == name => format!("{name} = \"{address}\""),
+        Some(_) | None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn what_a_reload_left_at_another_address_is_not_drained() {
+    let world = World::start("", "").await;
+    let crowd = world.crowd(30).await;
+    let other = world.address(0);
+    let (waiting, ()) = tokio::join!(world.run("drain s3 --over 1h"), async {
+        let closed = |status: &serde_json::Value| status["drains"][0]["closed"] == 1;
+        world.status_until("it has begun", closed).await;
+        crowd.connected_are(30).await;
+        world.reload(|file| at(file, "s3", &other)).await;
+    });
+    assert_eq!(waiting.code, Some(1), "{waiting:?}");
+    let last = format!(
+        "p/s3 has another address: a reload has ended the drain; its 9 connections at {} stay \
+         until they end.\n",
+        world.address(2),
+    );
+    assert!(waiting.out.ends_with(&last), "{waiting:?}");
+    let events = world.ask("show events changes").await;
+    let line = "drain of p/s3 ended: a reload has given it another address\n";
+    assert!(events.contains(line), "{events}");
+
+    let _more = world.crowd(9).await;
+    assert_eq!(world.open().await[2], 9, "the emptiest one gets them");
+    let ran = world.run("drain s3 --over 0").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(world.accounts("drained").len(), 1 + 9);
+    let status = world.status().await;
+    assert_eq!(status["removed"][0]["open"], 9, "{}", status["removed"]);
+
+    // One that comes back under the same name has not been drained.
+    let without = |file: &str| {
+        let lines = file.lines().filter(|line| !line.starts_with("s3 = "));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    world.reload(without).await;
+    world
+        .reload(|file| file.replace("\ns2 = ", &format!("\ns3 = \"{other}\"\ns2 = ")))
+        .await;
+    assert_eq!(world.ask("set server p/s3 state drain").await, "\n");
+    let status = world.status().await;
+    assert_eq!(status["drains"].as_array().unwrap().len(), 0, "{status}");
+}
+
 #[tokio::test]
 async fn a_reload_goes_around_a_drain_and_ends_that_of_a_server_it_removes() {
     let world = World::start("", "").await;

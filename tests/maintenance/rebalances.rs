@@ -151,3 +151,22 @@ async fn it_ends_when_a_reload_leaves_no_shares() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(ended.out, "No rebalance of pool p goes on.\n");
 }
+
+#[tokio::test]
+async fn what_a_reload_left_at_another_address_is_not_moved() {
+    let world = World::start("", "").await;
+    let crowd = world.crowd(30).await;
+    let (old, new) = (world.address(2), world.address(0));
+    world.reload(|file| file.replace(&old, &new)).await;
+    let more = world.crowd(30).await;
+    assert!(world.open().await[2] >= 16, "the emptiest one gets them");
+    assert_eq!(world.ask("set weight p/s3 10").await, "\n");
+    let ran = world.run("rebalance --rate 100").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    crowd.connected_are(30).await;
+    more.connected_are(30).await;
+    let moved = world.accounts("rebalanced");
+    assert!(moved.len() >= 10, "{}", moved.len());
+    let status = world.status().await;
+    assert_eq!(status["removed"][0]["open"], 10, "{}", status["removed"]);
+}

@@ -103,6 +103,11 @@ impl World {
         world
     }
 
+    /// Where a server listens.
+    pub(crate) fn address(&self, number: usize) -> String {
+        format!("127.0.0.1:{}", self.ports[number])
+    }
+
     fn socket(&self) -> PathBuf {
         self.home.path().join("admin.sock")
     }
