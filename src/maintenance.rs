@@ -80,6 +80,7 @@ impl Board {
                 pool: drain.pool.clone(),
                 server: drain.server.to_string(),
                 stage: drain.stage,
+                why: drain.why.clone(),
                 open: server(drain)?.open.now,
                 open_at_start: drain.open_at_start,
                 closed: drain.closed,
@@ -201,6 +202,25 @@ impl Maintenance {
             events.note(&format!(
                 "drain of {pool}/{server} ended: it is ready again"
             ));
+        }
+    }
+
+    /// Ends the drain of a server that is put into maintenance: its connections stay.
+    pub fn stop_drain(&self, pool: &str, server: &str) {
+        let key = (pool.to_owned(), server.to_owned());
+        if !self.abort_drain(&key) {
+            return;
+        }
+        let status = self
+            .crew
+            .registry
+            .maintenance
+            .shown()
+            .drains
+            .get(&key)
+            .cloned();
+        if let Some(status) = status {
+            drain::stop(&self.crew, status);
         }
     }
 

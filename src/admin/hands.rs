@@ -118,8 +118,10 @@ impl Hands {
             Change::Admin(place, admin) => {
                 self.set_admin(place, *admin, now);
                 let (pool, server) = (&place.pool_name, &place.server_name);
-                if *admin == Admin::Ready {
-                    self.maintenance.end_drain(pool, server);
+                match admin {
+                    Admin::Ready => self.maintenance.end_drain(pool, server),
+                    Admin::Maint => self.maintenance.stop_drain(pool, server),
+                    Admin::Drain => {}
                 }
             }
             Change::Health(place, up) => {

@@ -16,7 +16,8 @@ use crate::stats::snapshot::{DrainSnapshot, DrainStage, Snapshot};
 The daemon does it, and goes on when this command is interrupted. `warren ready SERVER` ends it.
 
 Exit code: 0 the server has no connections any more (with --no-wait: the drain has begun), 1 the
-daemon cannot be reached or refuses, somebody made the server ready, a reload removed it or changed its address, or the command was interrupted, 64 there is no such
+daemon cannot be reached or refuses, somebody made the server ready or put it into maintenance, a
+reload removed it or changed its address, or the command was interrupted, 64 there is no such
 server.")]
 pub struct Options {
     /// The server: POOL/SERVER, or SERVER alone if only one pool has it
@@ -90,6 +91,14 @@ fn judge(snapshot: &Snapshot, name: &str, address: &str) -> Progress {
             let words = format!("{name} has {open} connections that do not end: see the log.");
             Progress::Over(words, exit::FAILED)
         }
+        DrainStage::Stopped => {
+            let (open, why) = (count(drain.open.into()), &drain.why);
+            let words = format!(
+                "{name}: {why}, which has ended the drain; its {open} connections stay until they \
+                 end."
+            );
+            Progress::Over(words, exit::FAILED)
+        }
     }
 }
 
@@ -136,6 +145,14 @@ mod tests {
         assert_eq!(
             words,
             "rabbit/rabbit-5: 40 of 600 connections left, 20s to go, at most 2 a second"
+        );
+        snapshot.drains[0].why = "the server was put into maintenance".to_owned();
+        let (words, code) = told(&mut snapshot, DrainStage::Stopped);
+        assert_eq!(code, Some(exit::FAILED));
+        assert_eq!(
+            words,
+            "rabbit/rabbit-5: the server was put into maintenance, which has ended the drain; its \
+             40 connections stay until they end."
         );
         let (words, code) = told(&mut snapshot, DrainStage::Drained);
         assert_eq!(code, Some(exit::GOOD));

@@ -20,6 +20,8 @@ pub(crate) struct DrainStatus {
     /// Its own name: see [`crate::pool::Server::name`].
     pub(crate) server: Arc<str>,
     pub(crate) stage: DrainStage,
+    /// Why it was stopped.
+    pub(crate) why: String,
     pub(crate) open_at_start: u32,
     pub(crate) closed: u64,
     pub(crate) rate: Option<u32>,
@@ -59,6 +61,7 @@ pub(super) fn begin(
         pool: pool.to_owned(),
         server: Arc::clone(server),
         stage: DrainStage::Draining,
+        why: String::new(),
         open_at_start: open,
         closed: 0,
         rate: (pace.rate() < u32::MAX).then_some(pace.rate()),
@@ -115,6 +118,20 @@ fn lose(crew: &Crew, status: &DrainStatus) {
     };
     let events = &crew.events;
     events.note(&format!("drain of {pool}/{server} ended: {why}"));
+}
+
+/// Ends a drain, whose task has been ended, for the sake of maintenance.
+pub(super) fn stop(crew: &Crew, mut status: DrainStatus) {
+    let why = "the server was put into maintenance";
+    (status.stage, status.why) = (DrainStage::Stopped, why.to_owned());
+    crew.update_drain(&status);
+    let (pool, server, closed) = (&status.pool, &status.server, status.closed);
+    let left = open(crew, pool, server);
+    tracing::info!(%pool, %server, closed, left,
+        "drain ended: the server was put into maintenance");
+    crew.events.note(&format!(
+        "drain of {pool}/{server} ended: it was put into maintenance, {left} connections are left"
+    ));
 }
 
 /// `None` when the server is not there any more.

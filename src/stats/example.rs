@@ -100,6 +100,7 @@ fn drain() -> DrainSnapshot {
         pool: "rabbit".to_owned(),
         server: "rabbit-5".to_owned(),
         stage: DrainStage::Draining,
+        why: String::new(),
         open: 40,
         open_at_start: 600,
         closed: 520,

@@ -186,11 +186,8 @@ async fn haproxys_commands_take_part() {
     );
     assert_eq!(world.ask("set server p/s1 state drain").await, "\n");
     assert_eq!(world.status().await["drains"].as_array().unwrap().len(), 1);
-    // Maintenance means the same to the drain, ready ends it.
+    // One in maintenance is emptied as well, if so said.
     assert_eq!(world.run("maint s1").await.code, Some(0));
-    let status = world.status().await;
-    assert_eq!(status["pools"][0]["servers"][0]["state"], "maint");
-    assert_eq!(status["drains"][0]["stage"], "draining");
     assert_eq!(world.run("drain s1 --over 0").await.code, Some(0));
     assert_eq!(
         world.status().await["pools"][0]["servers"][0]["state"],
@@ -208,6 +205,38 @@ async fn haproxys_commands_take_part() {
             "{line}"
         );
     }
+}
+
+#[tokio::test]
+async fn maintenance_ends_a_drain_and_leaves_its_connections_alone() {
+    let world = World::start("", "").await;
+    let _crowd = world.crowd(60).await;
+    let (waiting, maint) = tokio::join!(world.run("drain s1 --over 8s"), async {
+        let begun = |status: &serde_json::Value| open(status)[0] < 20;
+        world.status_until("it has begun", begun).await;
+        world.run("maint s1").await
+    });
+    assert_eq!(maint.code, Some(0), "{maint:?}");
+    let status = world.status().await;
+    let left = open(&status)[0];
+    let drain = &status["drains"][0];
+    assert_eq!(drain["stage"], "stopped", "{drain}");
+    assert_eq!(drain["why"], "the server was put into maintenance");
+    assert!(left > 0, "{drain}");
+    assert_eq!(waiting.code, Some(1), "{waiting:?}");
+    let last = format!(
+        "p/s1: the server was put into maintenance, which has ended the drain; its {left} \
+         connections stay until they end.\n"
+    );
+    assert!(waiting.out.ends_with(&last), "{waiting:?}");
+    let events = world.ask("show events changes").await;
+    let line = "drain of p/s1 ended: it was put into maintenance, ";
+    assert!(events.contains(line), "{events}");
+    // Longer than it took until the first ones were closed.
+    tokio::time::sleep(std::time::Duration::from_millis(800)).await;
+    assert_eq!(world.open().await[0], left);
+    assert_eq!(world.run("ready s1").await.code, Some(0));
+    assert_eq!(world.status().await["drains"].as_array().unwrap().len(), 0);
 }
 
 /// Gives a server of the file another address.

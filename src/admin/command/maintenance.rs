@@ -154,18 +154,19 @@ pub fn time(word: &str) -> Result<Duration, String> {
     }
 }
 
-/// The answer to `show drains`.
+/// The answer to `show drains`. Why stands last: it has blanks in it.
 pub(super) fn drains(snapshot: &Snapshot) -> String {
     let mut text =
-        "# pool server stage open open_at_start closed rate over_ms since_ms\n".to_owned();
+        "# pool server stage open open_at_start closed rate over_ms since_ms why\n".to_owned();
     for one in &snapshot.drains {
         let rate = one
             .rate
             .map_or_else(|| "-".to_owned(), |rate| rate.to_string());
+        let why = if one.why.is_empty() { "-" } else { &one.why };
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{} {} {} {} {} {} {rate} {} {}",
+            "{} {} {} {} {} {} {rate} {} {} {why}",
             one.pool,
             one.server,
             one.stage.name(),

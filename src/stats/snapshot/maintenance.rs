@@ -13,6 +13,8 @@ pub struct DrainSnapshot {
     pub server: String,
     /// How far it is.
     pub stage: DrainStage,
+    /// Why it was stopped.
+    pub why: String,
     /// Open connections.
     pub open: u32,
     /// Open connections at the beginning.
@@ -37,6 +39,8 @@ pub enum DrainStage {
     Drained,
     /// The time is over and some did not end: look at the log.
     Late,
+    /// The server was put into maintenance: its connections stay.
+    Stopped,
 }
 
 impl DrainStage {
@@ -47,6 +51,7 @@ impl DrainStage {
             Self::Draining => "draining",
             Self::Drained => "drained",
             Self::Late => "late",
+            Self::Stopped => "stopped",
         }
     }
 }

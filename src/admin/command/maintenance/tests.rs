@@ -183,7 +183,10 @@ fn drains_and_rebalances_are_listed_under_their_names() {
         title.trim_start_matches("# ").split(' ').count(),
         row.split(' ').count()
     );
-    assert_eq!(row, "rabbit rabbit-5 draining 40 600 520 2 300000 280000\n");
+    assert_eq!(
+        row,
+        "rabbit rabbit-5 draining 40 600 520 2 300000 280000 -\n"
+    );
     let rebalances = rebalances(&snapshot);
     assert!(
         rebalances.ends_with("\nrabbit waiting 120 10 3600000 17000 server rabbit-3 is down\n"),
