@@ -86,6 +86,7 @@ impl Board {
                 closed: drain.closed,
                 rate: drain.rate,
                 over_ms: milliseconds(drain.over),
+                waited_ms: milliseconds(drain.waited),
                 since_ms: since(drain.since),
             })
         });
@@ -180,13 +181,14 @@ impl Maintenance {
     }
 
     /// Begins to empty a server, which the caller has taken out of rotation. One that is being
-    /// emptied already begins anew. `server` is its own name.
-    pub fn drain(&self, pool: &str, server: &Arc<str>, over: Duration) {
+    /// emptied already begins anew. `server` is its own name; by `force` it goes on when no other
+    /// server of its pool is usable.
+    pub fn drain(&self, pool: &str, server: &Arc<str>, over: Duration, force: bool) {
         let key = (pool.to_owned(), server.to_string());
         if let Some(before) = self.drains.borrow_mut().remove(&key) {
             before.abort();
         }
-        let (status, pace) = drain::begin(&self.crew, pool, server, over);
+        let (status, pace) = drain::begin(&self.crew, pool, server, over, force);
         let task = tokio::task::spawn_local(drain::run(Rc::clone(&self.crew), status, pace));
         self.drains.borrow_mut().insert(key, task.abort_handle());
     }

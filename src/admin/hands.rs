@@ -130,7 +130,7 @@ impl Hands {
                 let reason = "by an operator";
                 self.tell(&pool, pool.set_health(place.server, health, reason, now));
             }
-            Change::Drain(place, over) => {
+            Change::Drain(place, over, force) => {
                 // Maintenance means that as well.
                 let pool = self.pool(place);
                 if pool.admin(place.server) != Admin::Maint {
@@ -138,7 +138,7 @@ impl Hands {
                 }
                 let server = &pool.setup().servers[place.server];
                 self.maintenance
-                    .drain(&place.pool_name, &server.name, *over);
+                    .drain(&place.pool_name, &server.name, *over, *force);
             }
             Change::Rebalance(pool, rate, within) => {
                 self.maintenance.rebalance(pool, *rate, *within);

@@ -26,7 +26,7 @@ pub struct Options {
     /// Close its connections evenly over this time, those that are silent first; 0 is at once
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = values::span)]
     pub over: Duration,
-    /// Also if it is the last usable server of its pool, so that clients are refused
+    /// Also if it is the last usable server of its pool, or becomes it, so that clients are refused
     #[arg(long)]
     pub force: bool,
     /// Do not wait until it has no connections
@@ -81,7 +81,7 @@ fn judge(snapshot: &Snapshot, name: &str, address: &str) -> Progress {
         return Progress::Over(ended(snapshot, name, address), exit::FAILED);
     };
     match drain.stage {
-        DrainStage::Draining => Progress::Going(maintenance::drain(drain)),
+        DrainStage::Draining | DrainStage::Waiting => Progress::Going(maintenance::drain(drain)),
         DrainStage::Drained => {
             let words = format!("{name} has no connections: it is safe to stop the broker.");
             Progress::Over(words, exit::GOOD)
@@ -145,6 +145,13 @@ mod tests {
         assert_eq!(
             words,
             "rabbit/rabbit-5: 40 of 600 connections left, 20s to go, at most 2 a second"
+        );
+        snapshot.drains[0].why = "no other server is usable".to_owned();
+        let (words, code) = told(&mut snapshot, DrainStage::Waiting);
+        assert_eq!(code, None);
+        assert!(
+            words.ends_with(", at most 2 a second, waits: no other server is usable"),
+            "{words}"
         );
         snapshot.drains[0].why = "the server was put into maintenance".to_owned();
         let (words, code) = told(&mut snapshot, DrainStage::Stopped);

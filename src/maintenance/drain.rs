@@ -1,4 +1,5 @@
 //! Emptying one server: its connections are closed evenly over a time, the longest silent first.
+//! While their clients could go nowhere they stay.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +14,9 @@ use crate::stats::snapshot::DrainStage;
 /// What the last connections may need to end after the time is over.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Why connections stay for now.
+const ALONE: &str = "no other server is usable";
+
 /// A drain as it is shown.
 #[derive(Debug, Clone)]
 pub(crate) struct DrainStatus {
@@ -20,12 +24,15 @@ pub(crate) struct DrainStatus {
     /// Its own name: see [`crate::pool::Server::name`].
     pub(crate) server: Arc<str>,
     pub(crate) stage: DrainStage,
-    /// Why it was stopped.
+    /// What it waits for, or why it was stopped.
     pub(crate) why: String,
+    /// Whether it goes on when no other server is usable.
+    pub(crate) force: bool,
     pub(crate) open_at_start: u32,
     pub(crate) closed: u64,
     pub(crate) rate: Option<u32>,
     pub(crate) over: Duration,
+    pub(crate) waited: Duration,
     pub(crate) since: Instant,
 }
 
@@ -35,16 +42,16 @@ impl DrainStatus {
     }
 }
 
-/// How many connections a server has.
-fn look(crew: &Crew, pool: &str, server: &str) -> Option<u32> {
+/// How many connections a server has, and whether its pool has one that is usable.
+fn look(crew: &Crew, pool: &str, server: &str) -> Option<(u32, bool)> {
     let snapshot = crew.registry.snapshot(Instant::now());
     let pool = snapshot.pools.iter().find(|one| one.name == pool)?;
     let server = pool.servers.iter().find(|one| one.name == server)?;
-    Some(server.open.now)
+    Some((server.open.now, pool.usable() > 0))
 }
 
 fn open(crew: &Crew, pool: &str, server: &str) -> u32 {
-    look(crew, pool, server).unwrap_or(0)
+    look(crew, pool, server).map_or(0, |(open, _)| open)
 }
 
 /// Begins to empty a server that is out of rotation; [`run`] goes on.
@@ -53,6 +60,7 @@ pub(super) fn begin(
     pool: &str,
     server: &Arc<str>,
     over: Duration,
+    force: bool,
 ) -> (DrainStatus, Pace) {
     let since = Instant::now();
     let open = open(crew, pool, server);
@@ -62,10 +70,12 @@ pub(super) fn begin(
         server: Arc::clone(server),
         stage: DrainStage::Draining,
         why: String::new(),
+        force,
         open_at_start: open,
         closed: 0,
         rate: (pace.rate() < u32::MAX).then_some(pace.rate()),
         over,
+        waited: Duration::ZERO,
         since,
     };
     crew.show_drain(&status);
@@ -86,7 +96,7 @@ pub(super) async fn run(crew: Rc<Crew>, mut status: DrainStatus, pace: Pace) {
         lose(&crew, &status);
         return;
     };
-    status.stage = stage;
+    (status.stage, status.why) = (stage, String::new());
     crew.update_drain(&status);
     let (pool, server) = (&status.pool, &status.server);
     let (closed, took) = (status.closed, status.since.elapsed());
@@ -134,6 +144,23 @@ pub(super) fn stop(crew: &Crew, mut status: DrainStatus) {
     ));
 }
 
+/// Shows how far it is, and says when it begins to wait or goes on.
+fn turn(crew: &Crew, status: &mut DrainStatus, stage: DrainStage, why: &str) {
+    let changed = (status.stage, status.why.as_str()) != (stage, why);
+    (status.stage, status.why) = (stage, why.to_owned());
+    let (pool, server) = (&status.pool, &status.server);
+    if changed && stage == DrainStage::Waiting {
+        tracing::warn!(%pool, %server, why, "drain waits");
+        let events = &crew.events;
+        events.note(&format!("drain of {pool}/{server} waits: {why}"));
+    } else if changed {
+        tracing::info!(%pool, %server, "drain goes on");
+        crew.events
+            .note(&format!("drain of {pool}/{server} goes on"));
+    }
+    crew.update_drain(status);
+}
+
 /// `None` when the server is not there any more.
 async fn close_all(crew: &Crew, mut pace: Pace, status: &mut DrainStatus) -> Option<DrainStage> {
     let mut closer = Closer::new(&crew.inboxes, &status.pool, Cause::Drained);
@@ -145,10 +172,19 @@ async fn close_all(crew: &Crew, mut pace: Pace, status: &mut DrainStatus) -> Opt
     let late = GRACE + status.over / 10 + making;
     while crew.update_drain(status) {
         let looked = Instant::now();
-        let open = look(crew, &status.pool, &status.server)?;
+        let (open, others) = look(crew, &status.pool, &status.server)?;
         if open == 0 {
             return Some(DrainStage::Drained);
         }
+        if !others && !status.force {
+            turn(crew, status, DrainStage::Waiting, ALONE);
+            tokio::time::sleep(TICK).await;
+            pace.postpone(looked.elapsed());
+            let planned = status.since + status.over;
+            status.waited = pace.deadline().saturating_duration_since(planned);
+            continue;
+        }
+        turn(crew, status, DrainStage::Draining, "");
         if looked >= pace.deadline() + late {
             return Some(DrainStage::Late);
         }

@@ -66,6 +66,11 @@ impl Pace {
         self.deadline
     }
 
+    /// Nothing could be closed for so long: the last connection may end so much later.
+    pub fn postpone(&mut self, by: Duration) {
+        self.deadline += by;
+    }
+
     /// When the next of `left` connections may be ordered to end, so that all of them end by the
     /// deadline, evenly; the first one at once.
     #[must_use]

@@ -106,7 +106,8 @@ fn drain() -> DrainSnapshot {
         closed: 520,
         rate: Some(2),
         over_ms: 300_000,
-        since_ms: 280_000,
+        waited_ms: 10_000,
+        since_ms: 290_000,
     }
 }
 

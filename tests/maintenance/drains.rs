@@ -239,6 +239,55 @@ async fn maintenance_ends_a_drain_and_leaves_its_connections_alone() {
     assert_eq!(world.status().await["drains"].as_array().unwrap().len(), 0);
 }
 
+#[tokio::test]
+async fn a_drain_waits_while_clients_could_go_nowhere_unless_it_is_forced() {
+    let world = World::start("", "").await;
+    let _crowd = world.crowd(60).await;
+    let drain = "drain s1 --over 8s --no-wait";
+    assert_eq!(world.run(drain).await.code, Some(0));
+    assert_eq!(world.ask("disable server p/s2").await, "\n");
+    assert_eq!(world.ask("disable server p/s3").await, "\n");
+    let waits = |status: &serde_json::Value| status["drains"][0]["stage"] == "waiting";
+    let status = world.status_until("it waits", waits).await;
+    let why = "no other server is usable";
+    assert_eq!(status["drains"][0]["why"], why);
+    let left = open(&status)[0];
+    assert!(left > 0, "{status}");
+    tokio::time::sleep(std::time::Duration::from_millis(800)).await;
+    let screen = world.run("status").await;
+    let line = format!("\ndrain      p/s1: {left} of 20 connections left, ");
+    assert!(screen.out.contains(&line), "{screen:?}");
+    assert!(
+        screen.out.contains(&format!(" a second, waits: {why}\n")),
+        "{screen:?}"
+    );
+    let listed = world.ask("show drains").await;
+    assert!(
+        listed.contains(&format!("\np s1 waiting {left} ")),
+        "{listed}"
+    );
+    assert!(listed.contains(&format!(" {why}\n")), "{listed}");
+    assert_eq!(world.ask("enable server p/s2").await, "\n");
+    let goes_on = |status: &serde_json::Value| status["drains"][0]["stage"] == "draining";
+    let status = world.status_until("it goes on", goes_on).await;
+    let waited = status["drains"][0]["waited_ms"].as_u64().unwrap();
+    assert!(waited >= 800, "{waited}");
+
+    assert_eq!(world.ask("disable server p/s2").await, "\n");
+    let forced = world.run("drain s1 --over 0 --force").await;
+    assert_eq!(forced.code, Some(0), "{forced:?}");
+    let logged = async || {
+        let log = world.log();
+        let words = [
+            "drain waits pool=p server=s1 why=\"no other server is usable\"",
+            "drain goes on pool=p server=s1",
+            "command=\"drain server p/s1 over 0ns force\"",
+        ];
+        words.iter().all(|words| log.contains(words)).then_some(())
+    };
+    crate::wait::until("it is logged", SOON, logged).await;
+}
+
 /// Gives a server of the file another address.
 fn at(file: &str, name: &str, address: &str) -> String {
     let lines = file.lines().map(|line| match line.split_once(" = ") {

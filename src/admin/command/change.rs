@@ -52,8 +52,9 @@ pub enum Change {
     Health(Place, bool),
     /// The open connections of the servers of this name, in pools of that name, are ended.
     EndServer(String, String),
-    /// A server gets no new connections, and those it has are closed over this time.
-    Drain(Place, Duration),
+    /// A server gets no new connections, and those it has are closed over this time; if so said
+    /// also while no other server of its pool is usable.
+    Drain(Place, Duration, bool),
     /// Connections of the pool of this name are moved, so many a second at most, within this time.
     Rebalance(String, u32, Duration),
     /// No connections of the pool of this name are moved any more.
@@ -92,7 +93,10 @@ impl Display for Change {
             Self::EndServer(pool, server) => {
                 write!(f, "shutdown sessions server {pool}/{server}")
             }
-            Self::Drain(place, over) => write!(f, "drain server {place} over {over:?}"),
+            Self::Drain(place, over, force) => {
+                let force = if *force { " force" } else { "" };
+                write!(f, "drain server {place} over {over:?}{force}")
+            }
             Self::Rebalance(pool, rate, within) => {
                 write!(f, "rebalance {pool} rate {rate} within {within:?}")
             }

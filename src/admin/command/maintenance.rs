@@ -77,7 +77,7 @@ fn drain(words: &[&str], snapshot: &Snapshot) -> Result<Change, String> {
              `force` if that is what you want"
         ));
     }
-    Ok(Change::Drain(place, over))
+    Ok(Change::Drain(place, over, force))
 }
 
 fn set(name: &str, admin: Admin, snapshot: &Snapshot) -> Result<Change, String> {
@@ -157,7 +157,8 @@ pub fn time(word: &str) -> Result<Duration, String> {
 /// The answer to `show drains`. Why stands last: it has blanks in it.
 pub(super) fn drains(snapshot: &Snapshot) -> String {
     let mut text =
-        "# pool server stage open open_at_start closed rate over_ms since_ms why\n".to_owned();
+        "# pool server stage open open_at_start closed rate over_ms waited_ms since_ms why\n"
+            .to_owned();
     for one in &snapshot.drains {
         let rate = one
             .rate
@@ -166,7 +167,7 @@ pub(super) fn drains(snapshot: &Snapshot) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{} {} {} {} {} {} {rate} {} {} {why}",
+            "{} {} {} {} {} {} {rate} {} {} {} {why}",
             one.pool,
             one.server,
             one.stage.name(),
@@ -174,6 +175,7 @@ pub(super) fn drains(snapshot: &Snapshot) -> String {
             one.open_at_start,
             one.closed,
             one.over_ms,
+            one.waited_ms,
             one.since_ms,
         );
     }

@@ -7,8 +7,7 @@ use crate::stats::snapshot::{
 
 /// What goes on now. Servers that are drained stand in the table of their pool.
 pub(super) fn lines(snapshot: &Snapshot) -> String {
-    let draining = |drain: &&DrainSnapshot| drain.stage == DrainStage::Draining;
-    let drains = snapshot.drains.iter().filter(draining);
+    let drains = snapshot.drains.iter().filter(|drain| drain.goes_on());
     let drains = drains.map(|one| format!("drain      {}\n", drain(one)));
     let going = |one: &&RebalanceSnapshot| one.ended_ms.is_none();
     let rebalances = snapshot.rebalances.iter().filter(going);
@@ -20,10 +19,16 @@ pub(super) fn lines(snapshot: &Snapshot) -> String {
 pub(crate) fn drain(drain: &DrainSnapshot) -> String {
     let (pool, server) = (&drain.pool, &drain.server);
     let (open, start) = (count(drain.open.into()), count(drain.open_at_start.into()));
-    let left = age(drain.over_ms.saturating_sub(drain.since_ms));
+    let left = age(drain.left_ms());
     let rate = drain.rate.map(|rate| format!(", at most {rate} a second"));
     let rate = rate.unwrap_or_default();
-    format!("{pool}/{server}: {open} of {start} connections left, {left} to go{rate}")
+    let waits = match drain.stage {
+        DrainStage::Waiting => format!(", waits: {}", drain.why),
+        DrainStage::Draining | DrainStage::Drained | DrainStage::Late | DrainStage::Stopped => {
+            String::new()
+        }
+    };
+    format!("{pool}/{server}: {open} of {start} connections left, {left} to go{rate}{waits}")
 }
 
 /// How far a rebalance is.

@@ -142,6 +142,21 @@ fn who_leaves_by_himself_makes_the_others_stay_longer() {
 }
 
 #[test]
+fn what_is_postponed_goes_on_evenly() {
+    let start = Instant::now();
+    let second = |at| start + SECOND * at;
+    let mut pace = Pace::over(10, SECOND * 10, start);
+    pace.closed(start, start);
+    assert_eq!(pace.spread(9), Some(second(1)));
+    pace.postpone(SECOND * 20);
+    assert_eq!(pace.deadline(), second(30));
+    // It has been due for a while, the one after it has its time again.
+    assert!(pace.spread(9) < Some(second(20)));
+    pace.closed(second(21), second(21));
+    assert_eq!(pace.spread(8), Some(second(22)));
+}
+
+#[test]
 fn without_a_time_there_is_no_limit() {
     let (pace, ends) = drain(5_000, Duration::ZERO, &[10], &[]);
     assert_eq!(pace.rate(), u32::MAX);

@@ -13,7 +13,7 @@ pub struct DrainSnapshot {
     pub server: String,
     /// How far it is.
     pub stage: DrainStage,
-    /// Why it was stopped.
+    /// What it waits for, or why it was stopped.
     pub why: String,
     /// Open connections.
     pub open: u32,
@@ -25,8 +25,25 @@ pub struct DrainSnapshot {
     pub rate: Option<u32>,
     /// The time over which they are closed.
     pub over_ms: u64,
+    /// For how long it has waited, by which it ends later.
+    pub waited_ms: u64,
     /// How long ago it began.
     pub since_ms: u64,
+}
+
+impl DrainSnapshot {
+    /// Whether it has not come to an end.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        matches!(self.stage, DrainStage::Draining | DrainStage::Waiting)
+    }
+
+    /// How much of its time is left.
+    #[must_use]
+    pub fn left_ms(&self) -> u64 {
+        let end = self.over_ms.saturating_add(self.waited_ms);
+        end.saturating_sub(self.since_ms)
+    }
 }
 
 /// How far a drain is.
@@ -35,6 +52,8 @@ pub struct DrainSnapshot {
 pub enum DrainStage {
     /// Connections are being closed.
     Draining,
+    /// None is closed for now.
+    Waiting,
     /// There are none: the broker can be stopped.
     Drained,
     /// The time is over and some did not end: look at the log.
@@ -49,6 +68,7 @@ impl DrainStage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Draining => "draining",
+            Self::Waiting => "waiting",
             Self::Drained => "drained",
             Self::Late => "late",
             Self::Stopped => "stopped",

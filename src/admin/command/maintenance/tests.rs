@@ -55,7 +55,7 @@ fn every_form_is_understood() {
         ),
         (
             "drain server rabbit/rabbit-1 force over 90s",
-            "drain server rabbit/rabbit-1 over 90s",
+            "drain server rabbit/rabbit-1 over 90s force",
         ),
         ("ready server n1", "set server plain/n1 state ready"),
         (
@@ -185,7 +185,7 @@ fn drains_and_rebalances_are_listed_under_their_names() {
     );
     assert_eq!(
         row,
-        "rabbit rabbit-5 draining 40 600 520 2 300000 280000 -\n"
+        "rabbit rabbit-5 draining 40 600 520 2 300000 10000 290000 -\n"
     );
     let rebalances = rebalances(&snapshot);
     assert!(
