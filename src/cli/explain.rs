@@ -89,7 +89,8 @@ fn explain_server(snapshot: &Snapshot, events: &[Event], name: &str) -> Result<S
         .iter()
         .filter(|event| concerned(&event.what))
         .collect();
-    let mut paragraph = server::explain(pool, server, &events);
+    let drain = snapshot.drain_of(&pool.name, &server.name);
+    let mut paragraph = server::explain(pool, server, drain, &events);
     if snapshot.stopping {
         paragraph.insert_str(
             0,

@@ -5,7 +5,7 @@ use crate::cli::table::one_line;
 use crate::cli::units::{age, count, latency};
 use crate::pool::server::{Admin, State};
 use crate::stats::event::{Event, What};
-use crate::stats::snapshot::{CheckStatus, PoolSnapshot, ServerStatus};
+use crate::stats::snapshot::{CheckStatus, DrainSnapshot, DrainStage, PoolSnapshot, ServerStatus};
 
 /// What decides whether a server gets new connections. The first that holds is the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,12 @@ fn is_full(server: &ServerStatus) -> bool {
 }
 
 /// One paragraph; `events` are those of this server, oldest first.
-pub(super) fn explain(pool: &PoolSnapshot, server: &ServerStatus, events: &[&Event]) -> String {
+pub(super) fn explain(
+    pool: &PoolSnapshot,
+    server: &ServerStatus,
+    drain: Option<&DrainSnapshot>,
+    events: &[&Event],
+) -> String {
     let reason = Reason::of(pool, server);
     let mut said = vec![verdict(pool, server, reason, events)];
     if let Some(words) = also(server, reason) {
@@ -70,7 +75,7 @@ pub(super) fn explain(pool: &PoolSnapshot, server: &ServerStatus, events: &[&Eve
     if reason != Reason::Down && reason != Reason::Unresolved {
         said.extend(health(pool, server, reason));
     }
-    said.push(connections(server, reason));
+    said.push(connections(server, drain, reason));
     said.extend(past(server));
     one_line(&said.join(" "))
 }
@@ -287,7 +292,7 @@ fn queue(pool: &PoolSnapshot) -> String {
 }
 
 /// What it has now.
-fn connections(server: &ServerStatus, reason: Reason) -> String {
+fn connections(server: &ServerStatus, drain: Option<&DrainSnapshot>, reason: Reason) -> String {
     let open = server.open;
     let mut said = match open.now {
         0 => "No connection is open".to_owned(),
@@ -301,8 +306,11 @@ fn connections(server: &ServerStatus, reason: Reason) -> String {
         reason,
         Reason::Maintenance | Reason::Draining | Reason::Weightless
     );
-    if stay && open.now > 0 {
-        said.push_str(", which may end by themselves");
+    match drain.and_then(closing) {
+        _ if open.now == 0 => {}
+        Some(words) => said.push_str(&format!(", {words}")),
+        None if stay => said.push_str(", which may end by themselves"),
+        None => {}
     }
     format!(
         "{said}; most so far {}, {} in all, {} per second now.",
@@ -310,6 +318,25 @@ fn connections(server: &ServerStatus, reason: Reason) -> String {
         count(server.totals.sessions),
         count(server.session_rate.now)
     )
+}
+
+/// What a drain does with the open connections; `None` when it leaves them alone.
+fn closing(drain: &DrainSnapshot) -> Option<String> {
+    let left = age(drain.left_ms());
+    match drain.stage {
+        DrainStage::Draining => Some(match drain.rate {
+            Some(rate) => {
+                format!("which a drain closes, at most {rate} a second, with {left} to go")
+            }
+            None => "which a drain closes at once".to_owned(),
+        }),
+        DrainStage::Waiting => Some(format!(
+            "which a drain closes, with {left} to go, but not now: {}",
+            drain.why
+        )),
+        DrainStage::Late => Some("which a drain could not close".to_owned()),
+        DrainStage::Drained | DrainStage::Stopped => None,
+    }
 }
 
 /// What went wrong so far.

@@ -204,6 +204,13 @@ impl Snapshot {
         rebalances.any(|one| one.pool == pool && one.ended_ms.is_none())
     }
 
+    /// The drain of a server, if it is drained or was since it was ready last.
+    #[must_use]
+    pub fn drain_of(&self, pool: &str, server: &str) -> Option<&DrainSnapshot> {
+        let mut drains = self.drains.iter();
+        drains.find(|one| one.pool == pool && one.server == server)
+    }
+
     /// Why the drain of a server would leave its pool without one that takes clients.
     #[must_use]
     pub fn is_last_usable(&self, pool: usize, server: usize) -> bool {

@@ -19,7 +19,20 @@ fn said(name: &str, change: impl FnOnce(&mut PoolSnapshot, usize)) -> (Reason, S
     let at = index(&pool, name);
     change(&mut pool, at);
     let server = &pool.servers[at];
-    (Reason::of(&pool, server), explain(&pool, server, &[]))
+    let text = explain(&pool, server, None, &[]);
+    (Reason::of(&pool, server), text)
+}
+
+/// What is said of a server whose drain is so far.
+fn said_while(stage: DrainStage, change: impl FnOnce(&mut DrainSnapshot)) -> String {
+    let mut snapshot = snapshot();
+    let drain = &mut snapshot.drains[0];
+    drain.stage = stage;
+    change(drain);
+    let drain = snapshot.drain_of("rabbit", "rabbit-5");
+    let pool = &snapshot.pools[0];
+    let server = &pool.servers[index(pool, "rabbit-5")];
+    explain(pool, server, drain, &[])
 }
 
 /// Expects a reason and, in this order, some words.
@@ -107,6 +120,34 @@ fn one_that_is_down_says_what_its_check_found() {
 }
 
 #[test]
+fn a_drain_that_goes_on_is_said() {
+    for (stage, words) in [
+        (
+            DrainStage::Draining,
+            "40 connections are open, which a drain closes, at most 2 a second, with 20s to go; ",
+        ),
+        (
+            DrainStage::Waiting,
+            "40 connections are open, which a drain closes, with 20s to go, but not now: why; ",
+        ),
+        (
+            DrainStage::Late,
+            "40 connections are open, which a drain could not close; ",
+        ),
+        (
+            DrainStage::Stopped,
+            "40 connections are open, which may end by themselves; ",
+        ),
+    ] {
+        let text = said_while(stage, |drain| drain.why = "why".to_owned());
+        assert!(text.contains(words), "{text}");
+    }
+    let at_once = said_while(DrainStage::Draining, |drain| drain.rate = None);
+    let words = "40 connections are open, which a drain closes at once; ";
+    assert!(at_once.contains(words), "{at_once}");
+}
+
+#[test]
 fn what_an_operator_did_is_said() {
     expect(
         said("rabbit-5", |_, _| {}),
@@ -167,7 +208,7 @@ fn the_operator_is_named_who_did_it_last() {
     };
     let (first, last) = (event(0), event(1000));
     let server = &pool.servers[index(&pool, "rabbit-5")];
-    let text = explain(&pool, server, &[&first, &last]);
+    let text = explain(&pool, server, None, &[&first, &last]);
     assert!(
         text.contains("an operator (user 1000) has been draining it"),
         "{text}"
@@ -265,7 +306,7 @@ fn slow_start_lowers_the_share() {
 #[test]
 fn a_pool_without_checks_says_so() {
     let pool = snapshot().pools.remove(1);
-    let text = explain(&pool, &pool.servers[0], &[]);
+    let text = explain(&pool, &pool.servers[0], None, &[]);
     assert!(
         text.contains("The servers of this pool are not checked."),
         "{text}"
