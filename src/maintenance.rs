@@ -193,11 +193,11 @@ impl Maintenance {
         self.drains.borrow_mut().insert(key, task.abort_handle());
     }
 
-    /// Forgets the drain of a server that is ready again.
-    pub fn end_drain(&self, pool: &str, server: &str) {
+    /// Forgets the drain of a server that is ready again. Returns whether there was one.
+    pub fn end_drain(&self, pool: &str, server: &str) -> bool {
         let key = (pool.to_owned(), server.to_owned());
         let running = self.abort_drain(&key);
-        self.crew.registry.maintenance.shown().drains.remove(&key);
+        let known = self.crew.registry.maintenance.shown().drains.remove(&key);
         if running {
             tracing::info!(%pool, %server, "drain ended: the server is ready again");
             let events = &self.crew.events;
@@ -205,6 +205,7 @@ impl Maintenance {
                 "drain of {pool}/{server} ended: it is ready again"
             ));
         }
+        known.is_some()
     }
 
     /// Ends the drain of a server that is put into maintenance: its connections stay.

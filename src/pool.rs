@@ -379,7 +379,8 @@ impl Pool {
     }
 
     /// Sets what the operator says. Open connections stay, whatever it is: only a check that fails
-    /// resets them. The server's health stays as well.
+    /// resets them. The server's health stays as well. As in HAProxy, the end of maintenance begins
+    /// a slow start, and that of draining does not: the server may have kept its connections.
     pub fn set_admin(
         &self,
         server: usize,
@@ -474,6 +475,12 @@ impl Pool {
     #[must_use]
     pub fn admin(&self, server: usize) -> Admin {
         self.with(|inside| inside.table.admin(server))
+    }
+
+    /// Begins a slow start, for a server that comes back empty; one that is down begins its own
+    /// when it is up.
+    pub fn begin_slow_start(&self, server: usize, now: Instant) {
+        self.with(|inside| inside.table.begin_slow_start(server, now));
     }
 
     /// Moves slow starts on. Called a few times a second; cheap when no server is starting.

@@ -116,12 +116,14 @@ impl Hands {
     pub(super) fn perform(&self, change: &Change, now: Instant) {
         match change {
             Change::Admin(place, admin) => {
-                self.set_admin(place, *admin, now);
                 let (pool, server) = (&place.pool_name, &place.server_name);
-                match admin {
-                    Admin::Ready => self.maintenance.end_drain(pool, server),
-                    Admin::Maint => self.maintenance.stop_drain(pool, server),
-                    Admin::Drain => {}
+                if *admin == Admin::Ready && self.maintenance.end_drain(pool, server) {
+                    // Its connections were closed: without this it would get every new client.
+                    self.pool(place).begin_slow_start(place.server, now);
+                }
+                self.set_admin(place, *admin, now);
+                if *admin == Admin::Maint {
+                    self.maintenance.stop_drain(pool, server);
                 }
             }
             Change::Health(place, up) => {

@@ -47,7 +47,7 @@ fn line(text: &mut String, pool: &PoolSnapshot, server: &ServerStatus) {
 fn op_state(server: &ServerStatus) -> u8 {
     if server.admin == Admin::Maint || server.healthy != Some(true) {
         0
-    } else if server.throttle().is_some() {
+    } else if server.effective_weight < server.weight {
         1
     } else {
         2

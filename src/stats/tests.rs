@@ -5,7 +5,7 @@ use super::example::{assert_expected, snapshot};
 use super::form::Style;
 use super::snapshot::Identity;
 use super::{Sliding, info, servers_state};
-use crate::pool::server::State;
+use crate::pool::server::{Admin, State};
 
 fn field<'a>(row: &'a str, column: &str) -> &'a str {
     let index = COLUMNS.iter().position(|name| *name == column).unwrap();
@@ -122,6 +122,16 @@ fn show_servers_state_of_one_pool_leaves_the_others_out() {
     let text = servers_state::render(&snapshot(), Some(1));
     assert_eq!(text.lines().count(), 4);
     assert!(text.contains("\n5 plain 1 n1 127.0.0.1 2 0 "), "{text}");
+}
+
+#[test]
+fn show_servers_state_tells_of_a_slow_start_also_while_it_drains() {
+    let mut starting = snapshot();
+    let drained = &mut starting.pools[0].servers[4];
+    assert_eq!(drained.admin, Admin::Drain);
+    drained.effective_weight = 35;
+    let text = servers_state::render(&starting, None);
+    assert!(text.contains(" rabbit-5 192.0.2.25 1 8 "), "{text}");
 }
 
 #[test]

@@ -159,8 +159,8 @@ async fn an_interrupted_command_does_not_end_the_drain_but_ready_does() {
 }
 
 #[tokio::test]
-async fn all_at_once_is_possible() {
-    let world = World::start("", "").await;
+async fn all_at_once_is_possible_and_a_slow_start_follows() {
+    let world = World::start("slow_start = \"1h\"", "").await;
     let crowd = world.crowd(300).await;
     let ran = world.run("drain s1 --over 0").await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -170,6 +170,17 @@ async fn all_at_once_is_possible() {
     // Nothing is left to be done: drained already.
     let again = world.run("drain s1").await;
     assert_eq!(again.code, Some(0), "{again:?}");
+
+    assert_eq!(world.run("ready s1").await.code, Some(0));
+    // HAProxy's way to drain closes nothing, and no slow start follows, as there.
+    for state in ["drain", "ready"] {
+        let answer = world.ask(&format!("set server p/s2 state {state}")).await;
+        assert_eq!(answer, "\n");
+    }
+    let status = world.status().await;
+    let servers = status["pools"][0]["servers"].as_array().unwrap();
+    let weights = servers.iter().map(|server| &server["effective_weight"]);
+    assert_eq!(weights.collect::<Vec<_>>(), [1, 100, 100]);
 }
 
 #[tokio::test]

@@ -64,7 +64,12 @@ impl Table {
         now: Instant,
     ) -> Option<StateChange> {
         self.change(server, reason, now, |table| {
-            table.records[server].admin = admin;
+            let before = std::mem::replace(&mut table.records[server].admin, admin);
+            match (before, admin) {
+                (Admin::Ready | Admin::Drain, Admin::Maint) => table.end_slow_start(server),
+                (Admin::Maint, Admin::Ready | Admin::Drain) => table.begin_slow_start(server, now),
+                (Admin::Maint, Admin::Maint) | (Admin::Ready | Admin::Drain, _) => {}
+            }
         })
     }
 
@@ -194,16 +199,24 @@ impl Table {
         }
         self.records[server].turn(health, now);
         match (before, health) {
-            (Health::Up, Health::Down) => {
-                self.starting.retain(|&(other, _)| other != server);
-                self.ramp(server, self.slow_start);
-            }
-            (Health::Down, Health::Up) if !self.slow_start.is_zero() => {
-                self.starting.push((server, now));
-                self.ramp(server, Duration::ZERO);
-            }
+            (_, Health::Down) => self.end_slow_start(server),
+            (Health::Down, Health::Up) => self.begin_slow_start(server, now),
             _ => {}
         }
+    }
+
+    /// Begins a slow start; one that is down begins it when it is up.
+    pub(in crate::pool) fn begin_slow_start(&mut self, server: usize, now: Instant) {
+        self.starting.retain(|&(other, _)| other != server);
+        if self.records[server].health != Health::Down && !self.slow_start.is_zero() {
+            self.starting.push((server, now));
+            self.ramp(server, Duration::ZERO);
+        }
+    }
+
+    fn end_slow_start(&mut self, server: usize) {
+        self.starting.retain(|&(other, _)| other != server);
+        self.ramp(server, self.slow_start);
     }
 
     /// Whether a server is usable, from all that decides it. Returns whether that changed.

@@ -263,6 +263,19 @@ impl Model {
         self.pool.report(at, report(Some(health)), self.now);
     }
 
+    fn operate(&mut self, at: usize, admin: Admin) {
+        let slow_start = self.pool.setup().config.slow_start;
+        let server = &mut self.servers[at];
+        let before = std::mem::replace(&mut server.admin, admin);
+        if (before == Admin::Maint) != (admin == Admin::Maint) {
+            let begins =
+                before == Admin::Maint && server.health != Health::Down && !slow_start.is_zero();
+            server.starting = begins.then_some(self.now);
+            self.pass_time(Some(at));
+        }
+        self.pool.set_admin(at, admin, "by hand", self.now);
+    }
+
     fn resolve(&mut self, answered: bool) {
         let at = SERVERS - 1;
         let address = answered.then(|| "192.0.2.99:5672".parse().unwrap());
@@ -318,10 +331,7 @@ impl Model {
             }
             Operation::Release(_) | Operation::Fetch(_) | Operation::Leave(_) => {}
             Operation::Report(server, health) => self.report(server, health),
-            Operation::Operator(server, admin) => {
-                self.servers[server].admin = admin;
-                self.pool.set_admin(server, admin, "by hand", self.now);
-            }
+            Operation::Operator(server, admin) => self.operate(server, admin),
             Operation::Resolve(answered) => self.resolve(answered),
             // The same again: nothing may change, whatever state it is in.
             Operation::Reload => {

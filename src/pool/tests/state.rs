@@ -166,7 +166,7 @@ fn going_down_revokes_leases_once() {
 }
 
 #[test]
-fn slow_start_ramps_weight_and_limit_after_down_only() {
+fn slow_start_ramps_weight_and_limit_after_down() {
     let mut settings = limited(Balance::Roundrobin, &[20, 0]);
     settings.slow_start = 10 * SECOND;
     let pool = up(settings);
@@ -187,6 +187,45 @@ fn slow_start_ramps_weight_and_limit_after_down_only() {
     assert_eq!(fill(5 * SECOND), (50, 10));
     assert_eq!(fill(10 * SECOND), (100, 20));
     assert_eq!(fill(60 * SECOND), (100, 20));
+}
+
+/// As in HAProxy 2.6, where a server that drains goes on with its slow start.
+#[test]
+fn slow_start_follows_maintenance_and_not_draining() {
+    let mut settings = settings(Balance::Leastconn, 2);
+    settings.slow_start = 10 * SECOND;
+    let pool = up(settings);
+    let start = Instant::now();
+    let weight_after = |admins: &[Admin], at| {
+        pool.tick(at);
+        for admin in admins {
+            pool.set_admin(0, *admin, "by hand", at);
+        }
+        pool.snapshot(at)[0].effective_weight
+    };
+    assert_eq!(weight_after(&[Admin::Drain], start), 100);
+    assert_eq!(weight_after(&[Admin::Ready], start), 100);
+    assert_eq!(weight_after(&[Admin::Maint], start), 100);
+    assert_eq!(weight_after(&[Admin::Ready], start), 1);
+    let open: Vec<_> = (0..20).map(|_| lease(&pool)).collect();
+    let of_0 = open.iter().filter(|lease| lease.index() == 0).count();
+    assert_eq!(of_0, 1, "leastconn gives it one, and then by weight");
+    assert_eq!(weight_after(&[], start + 5 * SECOND), 50);
+    let drained = [Admin::Drain, Admin::Ready];
+    assert_eq!(weight_after(&drained, start + 5 * SECOND), 50);
+    assert_eq!(weight_after(&[], start + 10 * SECOND), 100);
+    let again = [Admin::Maint, Admin::Maint, Admin::Drain];
+    assert_eq!(weight_after(&again, start + 10 * SECOND), 1);
+    assert_eq!(weight_after(&[Admin::Ready], start + 20 * SECOND), 100);
+
+    // One that is down begins when it is up.
+    let late = start + 30 * SECOND;
+    pool.report(0, report(Some(Health::Down)), late);
+    let there_and_back = [Admin::Maint, Admin::Ready];
+    assert_eq!(weight_after(&there_and_back, late), 100);
+    pool.begin_slow_start(0, late);
+    pool.report(0, report(Some(Health::Up)), late + 10 * SECOND);
+    assert_eq!(weight_after(&[], late + 15 * SECOND), 50);
 }
 
 #[test]
