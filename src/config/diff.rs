@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt::{Debug, Display};
 use std::net::SocketAddr;
 
+use super::units::duration_text;
 use super::{CheckKind, Config, Listener, Pool, Server};
 
 /// What a reload would change.
@@ -114,7 +115,10 @@ fn process(config: &Config) -> Settings {
             "global.max_connections",
             config.global.max_connections.to_string(),
         ),
-        ("global.drain_timeout", text(&config.global.drain_timeout)),
+        (
+            "global.drain_timeout",
+            duration_text(config.global.drain_timeout),
+        ),
         ("log.connections", config.log.connections.to_string()),
         ("admin.socket_level", text(&config.admin.socket_level)),
         ("admin.identity", text(&config.admin.identity)),
@@ -146,19 +150,19 @@ fn pool_settings(pool: &Pool) -> Settings {
         ("balance", text(&pool.balance)),
         ("retries", pool.retries.to_string()),
         ("on_down", text(&pool.on_down)),
-        ("slow_start", text(&pool.slow_start)),
-        ("connect_timeout", text(&pool.connect_timeout)),
+        ("slow_start", duration_text(pool.slow_start)),
+        ("connect_timeout", duration_text(pool.connect_timeout)),
         (
             "idle_timeout",
             pool.idle_timeout
-                .map_or_else(|| "off".to_owned(), |time| text(&time)),
+                .map_or_else(|| "off".to_owned(), duration_text),
         ),
-        ("queue_timeout", text(&pool.queue_timeout)),
+        ("queue_timeout", duration_text(pool.queue_timeout)),
         ("max_queue", pool.max_queue.to_string()),
         ("check.type", kind.to_owned()),
         ("check.question", question),
-        ("check.interval", text(&check.interval)),
-        ("check.timeout", text(&check.timeout)),
+        ("check.interval", duration_text(check.interval)),
+        ("check.timeout", duration_text(check.timeout)),
         ("check.rise", check.rise.to_string()),
         ("check.fall", check.fall.to_string()),
     ]
@@ -174,7 +178,7 @@ fn server_settings(server: &Server, address: String) -> Settings {
     ]
 }
 
-/// Names are in the file's words: one word, in small letters.
+/// Names are in the file's words: one word, in small letters. Times are not: see [`duration_text`].
 pub(crate) fn text(value: &impl Debug) -> String {
     format!("{value:?}").to_lowercase()
 }

@@ -69,7 +69,7 @@ fn each_setting_is_named_with_what_it_was_and_is() {
             "[pool.rabbit.servers]",
             "[pool.rabbit]\nbalance = \"source\"\nidle_timeout = \"1h\"\n\
           [pool.rabbit.servers]",
-            "pool rabbit: balance leastconn -> source; idle_timeout off -> 3600s",
+            "pool rabbit: balance leastconn -> source; idle_timeout off -> 1h",
         ),
         (
             "[pool.rabbit.servers]",
@@ -90,6 +90,26 @@ fn each_setting_is_named_with_what_it_was_and_is() {
     for (from, to, line) in cases {
         assert_eq!(changed(&BASE.replacen(from, to, 1)), [line]);
     }
+}
+
+#[test]
+fn times_are_in_the_units_of_the_file() {
+    let with = |idle: &str, time: &str| {
+        let keys = format!(
+            "[global]\ndrain_timeout = \"{time}\"\n[pool.rabbit]\nslow_start = \"{time}\"\n\
+             queue_timeout = \"{time}\"\nidle_timeout = \"{idle}\"\n[pool.rabbit.servers]"
+        );
+        config(&BASE.replacen("[pool.rabbit.servers]", &keys, 1))
+    };
+    let (before, after) = (with("1h", "90s"), with("1500ms", "0s"));
+    let times = "slow_start 90s -> 0s; idle_timeout 1h -> 1500ms; queue_timeout 90s -> 0s";
+    assert_eq!(
+        changes(&before, &after, |_, _| Running::default()),
+        [
+            "global.drain_timeout 90s -> 0s",
+            &format!("pool rabbit: {times}"),
+        ]
+    );
 }
 
 #[test]
