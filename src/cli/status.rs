@@ -12,7 +12,7 @@ pub(super) mod maintenance;
 mod screen;
 mod watch;
 
-/// The daemon answers, but something is wrong: a server is down or a pool has none left.
+/// The daemon answers, but something is wrong, as the lines with `!` say.
 pub const DEGRADED: u8 = 2;
 
 /// The line of the prompt that follows.
@@ -25,8 +25,9 @@ On a terminal it fits: columns that say least are left out, and of many servers 
 are summed up. Colours are left out when NO_COLOR is set.
 
 Exit code: 0 all is well, 1 the daemon cannot be reached, 2 a server is down or not checked yet, a
-pool has no usable server, a virtual router is out of the election or not the only master, the last
-reload was refused, or the daemon is stopping.")]
+pool has no usable server, a listener is disabled, connections of a drain do not end, a virtual
+router is out of the election or not the only master, the last reload was refused, or the daemon is
+stopping.")]
 pub struct Options {
     /// The daemon's admin socket
     #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]

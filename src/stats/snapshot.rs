@@ -134,7 +134,8 @@ impl Snapshot {
     }
 
     /// What is wrong now, one line each; empty when all is well. Servers that an operator took out
-    /// of rotation are not wrong, as long as their pool has another usable one.
+    /// of rotation are not wrong, as long as their pool has another usable one. A listener that an
+    /// operator closed is: its clients are refused.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -149,6 +150,9 @@ impl Snapshot {
             if let Some(problem) = router.problem() {
                 problems.push(format!("virtual router {} {problem}", router.name));
             }
+        }
+        for listener in self.listeners.iter().filter(|one| one.paused) {
+            problems.push(format!("listener {} is disabled", listener.name));
         }
         for drain in self
             .drains

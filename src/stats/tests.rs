@@ -278,6 +278,14 @@ fn what_an_operator_took_out_is_no_problem_what_fell_out_is() {
 }
 
 #[test]
+fn a_listener_that_an_operator_closed_is_a_problem() {
+    let mut closed = snapshot();
+    closed.pools.remove(0);
+    closed.listeners[1].paused = true;
+    assert_eq!(closed.problems(), ["listener plain is disabled"]);
+}
+
+#[test]
 fn a_sliding_average_is_right_from_the_first_sample_and_forgets_slowly() {
     let average = Sliding::default();
     assert_eq!(average.average(), 0);
