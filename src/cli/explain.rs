@@ -7,7 +7,7 @@ use super::output::{complain, fail, print, room};
 use super::table::cut;
 use super::{ask, events, exit, names};
 use crate::stats::event::{Event, What};
-use crate::stats::snapshot::{Snapshot, VirtualRouterSnapshot};
+use crate::stats::snapshot::{ListenerSnapshot, PoolSnapshot, Snapshot, VirtualRouterSnapshot};
 
 mod server;
 mod vrrp;
@@ -91,6 +91,9 @@ fn explain_server(snapshot: &Snapshot, events: &[Event], name: &str) -> Result<S
         .collect();
     let drain = snapshot.drain_of(&pool.name, &server.name);
     let mut paragraph = server::explain(pool, server, drain, &events);
+    if let Some(words) = closed(snapshot, pool) {
+        paragraph.insert_str(0, &format!("{words} Apart from that: "));
+    }
     if snapshot.stopping {
         paragraph.insert_str(
             0,
@@ -98,6 +101,28 @@ fn explain_server(snapshot: &Snapshot, events: &[Event], name: &str) -> Result<S
         );
     }
     Ok(page(&paragraph, &events))
+}
+
+/// That nobody can reach a pool, whatever its servers are.
+fn closed(snapshot: &Snapshot, pool: &PoolSnapshot) -> Option<String> {
+    let leads = |listener: &&ListenerSnapshot| {
+        let target = snapshot.pools.get(listener.pool);
+        target.is_some_and(|target| target.name == pool.name)
+    };
+    let listeners: Vec<_> = snapshot.listeners.iter().filter(leads).collect();
+    if listeners.iter().any(|listener| !listener.paused) {
+        return None;
+    }
+    let names: Vec<_> = listeners.iter().map(|one| one.name.as_str()).collect();
+    let (name, are) = (&pool.name, if names.len() == 1 { "is" } else { "are" });
+    Some(match names.is_empty() {
+        true => format!("No listener sends clients to pool {name}, so its servers get none."),
+        false => format!(
+            "No open listener sends clients to pool {name}, so its servers get none: {} {are} \
+             disabled.",
+            names.join(", ")
+        ),
+    })
 }
 
 fn explain_routers(
@@ -164,6 +189,38 @@ fn wrap(paragraph: &str, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::example::snapshot;
+
+    #[test]
+    fn a_pool_that_no_open_listener_leads_to_is_out_of_reach() {
+        let explained = |change: &dyn Fn(&mut Snapshot)| {
+            let mut snapshot = snapshot();
+            change(&mut snapshot);
+            let page = explain_server(&snapshot, &[], "plain/n1").unwrap();
+            page.replace('\n', " ")
+        };
+        let nobody = "sends clients to pool plain, so its servers get none";
+        assert!(!explained(&|_| ()).contains(nobody));
+        let orphan = explained(&|snapshot| snapshot.listeners.truncate(1));
+        let words = format!("No listener {nobody}. Apart from that: plain/n1 (");
+        assert!(orphan.starts_with(&words), "{orphan}");
+        let closed = explained(&|snapshot| snapshot.listeners[1].paused = true);
+        let words = format!("No open listener {nobody}: plain is disabled. Apart from that: ");
+        assert!(closed.starts_with(&words), "{closed}");
+        let both = |snapshot: &mut Snapshot| {
+            snapshot.listeners[0].pool = 1;
+            snapshot.listeners[1].paused = true;
+        };
+        assert!(!explained(&both).contains(nobody), "one is open");
+        let both = explained(&|snapshot| {
+            both(snapshot);
+            snapshot.listeners[0].paused = true;
+        });
+        assert!(
+            both.contains(&format!("{nobody}: amqp, plain are disabled. ")),
+            "{both}"
+        );
+    }
 
     #[test]
     fn a_paragraph_is_broken_between_words() {

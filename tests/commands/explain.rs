@@ -80,6 +80,21 @@ fn each_circumstance_is_explained() {
 }
 
 #[test]
+fn what_an_operator_closed_is_said() {
+    let warren = Warren::start(&pool(&format!("s = \"{}\"\n", server())));
+    warren.explains("s", "It is the only one that leastconn chooses from.");
+    warren.order("disable frontend amqp");
+    warren.explains("s", "No open listener sends clients to pool rabbit");
+    let output = warren.run(&["status"]);
+    assert_eq!(output.status.code(), Some(2));
+    let screen = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        screen.contains("\n! listener amqp is disabled\n"),
+        "{screen}"
+    );
+}
+
+#[test]
 fn one_that_came_back_is_in_slow_start() {
     let (socket, address) = refusing();
     let warren = Warren::start(&format!(
