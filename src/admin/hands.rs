@@ -19,6 +19,7 @@ use crate::pool::server::{Admin, Health, StateChange};
 use crate::proxy::inquiry::{self, Answer, Inbox, Question};
 use crate::proxy::worker::{CommonLimits, Signal};
 use crate::stats::Registry;
+use crate::stats::event::BY_AN_OPERATOR;
 use crate::vrrp::driver::Command;
 
 /// The daemon as the stats socket can change it.
@@ -129,8 +130,8 @@ impl Hands {
             Change::Health(place, up) => {
                 let health = if *up { Health::Up } else { Health::Down };
                 let pool = self.pool(place);
-                let reason = "by an operator";
-                self.tell(&pool, pool.set_health(place.server, health, reason, now));
+                let change = pool.set_health(place.server, health, BY_AN_OPERATOR, now);
+                self.tell(&pool, change);
             }
             Change::Drain(place, over, force) => {
                 // Maintenance means that as well.
@@ -191,8 +192,8 @@ impl Hands {
     /// checked at once.
     fn set_admin(&self, place: &Place, admin: Admin, now: Instant) {
         let pool = self.pool(place);
-        let reason = "by an operator";
-        self.tell(&pool, pool.set_admin(place.server, admin, reason, now));
+        let change = pool.set_admin(place.server, admin, BY_AN_OPERATOR, now);
+        self.tell(&pool, change);
         self.check_soon(place);
     }
 

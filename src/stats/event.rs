@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::pool::server::State;
 
+/// The reason of a server's change that somebody made over the stats socket.
+pub const BY_AN_OPERATOR: &str = "by an operator";
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {

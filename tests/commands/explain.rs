@@ -92,6 +92,11 @@ fn what_an_operator_closed_is_said() {
         screen.contains("\n! listener amqp is disabled\n"),
         "{screen}"
     );
+    warren.order("disable health rabbit/s");
+    warren.order("set server rabbit/s health down");
+    let uid = nix::unistd::getuid();
+    let words = format!(": an operator (user {uid}) put it down.");
+    warren.explains("s", &words);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::cli::names::full_name;
 use crate::cli::table::one_line;
 use crate::cli::units::{age, count, latency};
 use crate::pool::server::{Admin, State};
-use crate::stats::event::{Event, What};
+use crate::stats::event::{BY_AN_OPERATOR, Event, What};
 use crate::stats::snapshot::{CheckStatus, DrainSnapshot, DrainStage, PoolSnapshot, ServerStatus};
 
 /// What decides whether a server gets new connections. The first that holds is the reason.
@@ -118,7 +118,10 @@ fn verdict(
             "{not}: no check of it has ended in the {time} that it is known, and a server is not \
              used before its first check has passed."
         ),
-        Reason::Down => format!("{not}: it has been down for {time}. {}", down(pool, server)),
+        Reason::Down => format!(
+            "{not}: it has been down for {time}{}",
+            down(pool, server, events)
+        ),
         Reason::Weightless => format!(
             "{not}: it has been up for {time}, but its weight is 0{}.",
             match server.configured_weight {
@@ -171,9 +174,32 @@ fn operator(events: &[&Event]) -> String {
         .map_or_else(String::new, |uid| format!(" (user {uid})"))
 }
 
-/// Why its checks keep it down.
-fn down(pool: &PoolSnapshot, server: &ServerStatus) -> String {
-    let mut said = match &server.check {
+/// `: an operator (user 0) put it down`, if one did. That maintenance ended shows what was before.
+fn put_down(events: &[&Event]) -> String {
+    let latest = events.iter().rev().find_map(|event| match &event.what {
+        What::Server {
+            from, to, reason, ..
+        } if *to == State::Down && *from != State::Maint => Some(reason),
+        _ => None,
+    });
+    if latest.is_none_or(|reason| reason != BY_AN_OPERATOR) {
+        return String::new();
+    }
+    let told = |event: &&Event| match &event.what {
+        What::Command { command, .. } => command.ends_with(" health down"),
+        What::Server { .. } | What::VirtualRouter { .. } | What::Remark { .. } => false,
+    };
+    let told: Vec<_> = events.iter().copied().filter(told).collect();
+    format!(": an operator{} put it down", operator(&told))
+}
+
+/// What put it down, if that was an operator, and what keeps it down.
+fn down(pool: &PoolSnapshot, server: &ServerStatus, events: &[&Event]) -> String {
+    let mut said = put_down(events) + ". ";
+    said.push_str(&match &server.check {
+        None if !pool.checked => {
+            "It is not checked, so it stays down until an operator puts it up.".to_owned()
+        }
         None => "It has not passed a check.".to_owned(),
         Some(last) if last.passed => format!(
             "Its last check passed ({}), {} of the {} in a row that it takes to come back.",
@@ -182,7 +208,7 @@ fn down(pool: &PoolSnapshot, server: &ServerStatus) -> String {
             pool.rise
         ),
         Some(last) => format!("Its last check failed: {}.", result(last)),
-    };
+    });
     if server.checks_stopped {
         said.push_str(" An operator has stopped its checks, so it stays as it is.");
     }

@@ -216,6 +216,58 @@ fn the_operator_is_named_who_did_it_last() {
 }
 
 #[test]
+fn an_operator_who_put_it_down_is_named() {
+    let numbered = |what| Event {
+        number: 1,
+        at_ms: 1,
+        what,
+    };
+    let turn = |from, to, reason: &str| {
+        numbered(What::Server {
+            pool: "rabbit".to_owned(),
+            server: "rabbit-4".to_owned(),
+            from,
+            to,
+            reason: reason.to_owned(),
+        })
+    };
+    let command = |uid, words: &str| {
+        let command = format!("set server rabbit/rabbit-4 {words}");
+        numbered(What::Command { command, uid })
+    };
+    let mut pool = rabbit();
+    let at = index(&pool, "rabbit-4");
+    let told = |pool: &PoolSnapshot, events: &[Event]| {
+        let events: Vec<_> = events.iter().collect();
+        explain(pool, &pool.servers[at], None, &events)
+    };
+    let mut events = vec![
+        turn(State::Up, State::Down, BY_AN_OPERATOR),
+        command(1000, "health down"),
+        turn(State::Down, State::Maint, BY_AN_OPERATOR),
+        turn(State::Maint, State::Down, BY_AN_OPERATOR),
+        command(0, "weight 7"),
+    ];
+    let words = "it has been down for 3m 07s: an operator (user 1000) put it down. Its last check \
+                 passed (L7OK";
+    let text = told(&pool, &events);
+    assert!(text.contains(words), "{text}");
+    events.extend([
+        turn(State::Down, State::Up, "connected"),
+        turn(State::Up, State::Down, "connection refused"),
+        turn(State::Down, State::Maint, BY_AN_OPERATOR),
+        turn(State::Maint, State::Down, BY_AN_OPERATOR),
+    ]);
+    let text = told(&pool, &events);
+    assert!(text.contains("it has been down for 3m 07s. Its"), "{text}");
+    pool.checked = false;
+    pool.servers[at].check = None;
+    let text = told(&pool, &events[..2]);
+    let words = "put it down. It is not checked, so it stays down until an operator puts it up. ";
+    assert!(text.contains(words), "{text}");
+}
+
+#[test]
 fn a_weight_of_0_says_whose_it_is() {
     let weigh = |filed: u16| {
         said("rabbit-1", move |pool, at| {
