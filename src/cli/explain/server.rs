@@ -144,9 +144,9 @@ fn verdict(
             queue(pool)
         ),
         Reason::SlowStart => format!(
-            "{name} ({address}) gets new connections, but {} % of its share: it came back {time} \
+            "{name} ({address}) gets new connections, but {} of its share: it came back {time} \
              ago, and slow_start lets it reach the full one after {}.",
-            server.throttle().unwrap_or(100),
+            percent(server.effective_weight.into(), server.weight.into()),
             age(pool.slow_start_ms)
         ),
         Reason::Used => format!(
@@ -297,11 +297,19 @@ fn share(pool: &PoolSnapshot, server: &ServerStatus) -> String {
         return format!("It is the only one that {} chooses from.", pool.balance);
     }
     format!(
-        "Its weight is {own} of {} in all, {} % of what {} gives out.",
+        "Its weight is {own} of {} in all, {} of what {} gives out.",
         count(all),
-        own * 100 / all.max(1),
+        percent(own, all),
         pool.balance
     )
+}
+
+/// `35 %`. A part that is there is not said to be none.
+fn percent(part: u64, whole: u64) -> String {
+    match part * 100 / whole.max(1) {
+        0 => "less than 1 %".to_owned(),
+        percent => format!("{percent} %"),
+    }
 }
 
 fn queue(pool: &PoolSnapshot) -> String {

@@ -268,6 +268,22 @@ fn an_operator_who_put_it_down_is_named() {
 }
 
 #[test]
+fn a_small_part_is_not_none() {
+    let small = |weight: u16, effective: u16| {
+        said("rabbit-1", move |pool, at| {
+            pool.servers[at + 1].effective_weight = 200;
+            let server = &mut pool.servers[at];
+            (server.weight, server.effective_weight) = (weight, effective);
+            server.configured_weight = weight;
+        })
+    };
+    let words = ["Its weight is 1 of 201 in all, less than 1 % of what"];
+    expect(small(1, 1), Reason::Used, &words);
+    let words = ["gets new connections, but less than 1 % of its share"];
+    expect(small(200, 1), Reason::SlowStart, &words);
+}
+
+#[test]
 fn a_weight_of_0_says_whose_it_is() {
     let weigh = |filed: u16| {
         said("rabbit-1", move |pool, at| {
