@@ -129,15 +129,11 @@ fn verdict(
                 filed => format!(", set by an operator{who}; the configuration has {filed}"),
             }
         ),
-        Reason::NotNeeded => {
-            let primary = |one: &&ServerStatus| one.usable() && !one.backup;
-            let others = pool.servers.iter().filter(primary).count();
-            format!(
-                "{not}: it has been up for {time}, but as a backup server it is not needed while \
-                 {} of the pool can be used.",
-                several(others as u64, "other server", "other servers")
-            )
-        }
+        Reason::NotNeeded => format!(
+            "{not}: it has been up for {time}, but as a backup server it is not needed while {} of \
+             the pool can be used.",
+            others(pool)
+        ),
         Reason::Full => format!(
             "{not}: it has been up for {time}, and has {} connections, as many as it may. {}",
             count(server.open.now.into()),
@@ -162,6 +158,13 @@ fn verdict(
     }
 }
 
+/// Those that a backup server stands behind.
+fn others(pool: &PoolSnapshot) -> String {
+    let primary = |one: &&ServerStatus| one.usable() && !one.backup;
+    let others = pool.servers.iter().filter(primary).count();
+    several(others as u64, "other server", "other servers")
+}
+
 /// ` (user 0)`: who gave the last command about it.
 fn operator(events: &[&Event]) -> String {
     let commands = events.iter().rev();
@@ -179,8 +182,8 @@ fn put_down(events: &[&Event]) -> String {
     let latest = events.iter().rev().find_map(|event| match &event.what {
         What::Server {
             from, to, reason, ..
-        } if *to == State::Down && *from != State::Maint => Some(reason),
-        _ => None,
+        } => (*to == State::Down && *from != State::Maint).then_some(reason),
+        What::VirtualRouter { .. } | What::Command { .. } | What::Remark { .. } => None,
     });
     if latest.is_none_or(|reason| reason != BY_AN_OPERATOR) {
         return String::new();
