@@ -92,7 +92,7 @@ fn explain_server(snapshot: &Snapshot, events: &[Event], name: &str) -> Result<S
     let drain = snapshot.drain_of(&pool.name, &server.name);
     let mut paragraph = server::explain(pool, server, drain, &events);
     if let Some(words) = closed(snapshot, pool) {
-        paragraph.insert_str(0, &format!("{words} Apart from that: "));
+        paragraph.insert_str(0, &format!("{words} Otherwise: "));
     }
     if snapshot.stopping {
         paragraph.insert_str(
@@ -202,10 +202,10 @@ mod tests {
         let nobody = "sends clients to pool plain, so its servers get none";
         assert!(!explained(&|_| ()).contains(nobody));
         let orphan = explained(&|snapshot| snapshot.listeners.truncate(1));
-        let words = format!("No listener {nobody}. Apart from that: plain/n1 (");
+        let words = format!("No listener {nobody}. Otherwise: plain/n1 (");
         assert!(orphan.starts_with(&words), "{orphan}");
         let closed = explained(&|snapshot| snapshot.listeners[1].paused = true);
-        let words = format!("No open listener {nobody}: plain is disabled. Apart from that: ");
+        let words = format!("No open listener {nobody}: plain is disabled. Otherwise: ");
         assert!(closed.starts_with(&words), "{closed}");
         let both = |snapshot: &mut Snapshot| {
             snapshot.listeners[0].pool = 1;
