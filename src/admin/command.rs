@@ -312,6 +312,10 @@ fn alter(
     snapshot: Look<'_>,
 ) -> Result<Reply, Reply> {
     match words {
+        // Only this one takes nothing for a name, as with HAProxy.
+        ["get", _, word, ..] if word.len() > 1 && word.starts_with('/') => {
+            Err(Reply::line("No such backend."))
+        }
         ["get", _, rest @ ..] => {
             let place = change::place(rest.first(), config, snapshot)?;
             let server = &snapshot().pools[place.pool].servers[place.server];
@@ -362,7 +366,10 @@ fn set_timeout(words: &[&str]) -> Reply {
         _ => return Reply::line("'set timeout' only supports 'cli'."),
     };
     match milliseconds(time, 1000) {
-        0 => Reply::line("Invalid timeout value."),
+        // As many seconds as HAProxy can count.
+        time if time == 0 || time.div_ceil(1000) > u64::from(i32::MAX.unsigned_abs()) => {
+            Reply::line("Invalid timeout value.")
+        }
         time => Reply::Timeout(Duration::from_millis(time).min(LONGEST_TIMEOUT)),
     }
 }

@@ -8,7 +8,7 @@ use crate::balancer::{Balancer, Servers};
 use crate::{compare_stat, server_states, value};
 
 /// Answered alike to the letter, one after the other.
-const SAME: [&str; 173] = [
+const SAME: [&str; 190] = [
     "get weight rabbit/r2",
     "get weight",
     "get weight rabbit",
@@ -27,6 +27,14 @@ const SAME: [&str; 173] = [
     "get weight #3",
     "get weight rabbit/",
     "get weight /r2",
+    "get weight /",
+    "set weight /r2 3",
+    "set server /r2",
+    "set server /r2 state ready",
+    "enable server /r2",
+    "disable health /r2",
+    "set maxconn server /r2 3",
+    "shutdown sessions server /r2",
     "set weight #3/#2 50",
     "get weight rabbit/r2",
     "set server rabbit/#2 weight 100%",
@@ -84,6 +92,12 @@ const SAME: [&str; 173] = [
     "set server plain/n1 addr 127.0.0.1",
     "set server plain/n1 addr 127.0.0.1 port nosuch",
     "set server plain/n1 addr 127.0.0.2 port",
+    "set server plain/n1 addr 127.0.0.1",
+    "set server plain/n1 addr [127.0.0.1]",
+    "set server plain/n1 addr [::1",
+    "set server plain/n1 addr []",
+    "set server plain/n1 addr [::1]",
+    "set server plain/n1 addr 0:0::2",
     "set server plain/n1 addr 127.0.0.1",
     "set server plain/n1 fqdn nosuch",
     "set server plain/n1 check-port 12",
@@ -145,6 +159,9 @@ const SAME: [&str; 173] = [
     "set timeout cli abc",
     "set timeout cli 0",
     "set timeout cli 20",
+    "set timeout cli 100000000000",
+    "set timeout cli 2147483647000ms",
+    "set timeout cli 2147483647001ms",
     "shutdown sessions server",
     "shutdown sessions server nosuch/r2",
     "shutdown sessions server rabbit/nosuch",

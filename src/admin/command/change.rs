@@ -144,7 +144,7 @@ pub(super) fn place(
 /// The two words of `POOL/SERVER`.
 pub(super) fn pool_and_server<'a>(word: Option<&&'a str>) -> Result<(&'a str, &'a str), Refusal> {
     let words = word.and_then(|word| word.split_once('/'));
-    let words = words.filter(|(_, server)| !server.is_empty());
+    let words = words.filter(|(pool, server)| !pool.is_empty() && !server.is_empty());
     let expected = || Reply::line("Require 'backend/server'.");
     words.ok_or_else(expected)
 }
@@ -300,7 +300,10 @@ fn set_address(place: Place, words: &[&str], snapshot: &Snapshot) -> Result<Repl
     let Some(word) = words.first() else {
         return refuse("set server <b>/<s> addr requires an address and optionally a port.");
     };
-    let Ok(ip) = word.parse::<IpAddr>() else {
+    let bare = word
+        .strip_prefix('[')
+        .and_then(|word| word.strip_suffix(']'));
+    let Ok(ip) = bare.unwrap_or(word).parse::<IpAddr>() else {
         return refuse(&format!("Invalid addr '{word}' by 'stats socket command'"));
     };
     let server = &snapshot.pools[place.pool].servers[place.server];
@@ -309,8 +312,8 @@ fn set_address(place: Place, words: &[&str], snapshot: &Snapshot) -> Result<Repl
     let mut port = old_port;
     let mut answer = match before {
         Some(address) if address.ip() == ip => "no need to change the addr".to_owned(),
-        Some(address) => format!("IP changed from '{}' to '{ip}'", address.ip()),
-        None => format!("IP changed from '' to '{ip}'"),
+        Some(address) => format!("IP changed from '{}' to '{word}'", address.ip()),
+        None => format!("IP changed from '' to '{word}'"),
     };
     if let ["port", rest @ ..] = &words[1..] {
         let word = rest.first().copied().unwrap_or_default();

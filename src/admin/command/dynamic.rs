@@ -110,8 +110,7 @@ fn names<'a>(
     config: &'a Config,
     snapshot: Look<'_>,
 ) -> Result<(&'a Pool, &'a str), Reply> {
-    let words = change::pool_and_server(word).ok();
-    let Some((pool, server)) = words.filter(|(pool, _)| !pool.is_empty()) else {
+    let Ok((pool, server)) = change::pool_and_server(word) else {
         return refuse("Require 'backend/server'.");
     };
     match change::pool(pool, config, snapshot) {

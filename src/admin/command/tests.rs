@@ -133,3 +133,17 @@ fn connections_of_removed_servers_can_be_ended() {
     assert_eq!(said("get weight old/r1"), "No such backend.\n");
     assert_eq!(said("set weight rabbit/rabbit-9 1"), "No such server.\n");
 }
+
+#[test]
+fn an_address_may_stand_in_brackets_and_is_told_as_given() {
+    let Reply::Change(change, text) = reply("set server rabbit/rabbit-1 addr [::1] port 7") else {
+        panic!("no change");
+    };
+    let logged = "set server rabbit/rabbit-1 addr ::1 port 7";
+    assert_eq!(change.to_string(), logged);
+    assert!(text.contains(" to '[::1]', port changed "), "{text}");
+    assert_eq!(
+        said("set server rabbit/rabbit-1 addr [::1"),
+        "Invalid addr '[::1' by 'stats socket command'\n"
+    );
+}
