@@ -277,10 +277,17 @@ fn server_states(text: &str) -> Vec<Vec<String>> {
 }
 
 /// Answered alike to the letter, but for the version.
-const SAME: [&str; 37] = [
+const SAME: [&str; 44] = [
     "show backend\n",
     "show table\n",
     "show table nosuch\n",
+    "show map\n",
+    "show map #1\n",
+    "show peers\n",
+    "show peers nosuch\n",
+    "show resolvers nosuch\n",
+    "user;show env;show fd;show libs;show startup-logs;get var proc.x;show map;show peers\n",
+    "operator;show cache;show profiling;set ssl cert x;enable dynamic-cookie backend rabbit\n",
     "show errors nosuch\n",
     "user;show errors\n",
     "show events nosuch\n",
@@ -397,7 +404,7 @@ fn the_latest_changes_are_events_and_what_warren_has_not_is_said() {
     let line = format!("\nunix@{} admin all\n\n", warren.socket().display());
     assert!(sockets.ends_with(&line), "{sockets}");
     for request in [
-        "show map\n",
+        "add map x y\n",
         "add acl x y\n",
         "set ssl cert x\n",
         "show env\n",

@@ -119,7 +119,7 @@ type Look<'a> = &'a dyn Fn() -> Snapshot;
 pub fn answer(words: &[String], level: Level, config: &Config, snapshot: Look<'_>) -> Reply {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let Some(needed) = usage::level(&words) else {
-        return unsupported(&words).unwrap_or_else(|| Reply::Text(usage::unknown(&words)));
+        return unsupported(&words, level).unwrap_or_else(|| Reply::Text(usage::unknown(&words)));
     };
     if level < needed {
         return Reply::line("Permission denied");
@@ -174,9 +174,10 @@ fn either(reply: Result<Reply, Reply>) -> Reply {
     }
 }
 
-/// What warren does not have is not unknown: scripts get a clear word.
-fn unsupported(words: &[&str]) -> Option<Reply> {
-    const FAMILIES: [&str; 19] = [
+/// What warren does not have is not unknown: scripts get a clear word. Who may not ask HAProxy for
+/// it hears that first, as there.
+fn unsupported(words: &[&str], level: Level) -> Option<Reply> {
+    const FAMILIES: [&str; 17] = [
         "acl",
         "ca-file",
         "cache",
@@ -185,10 +186,8 @@ fn unsupported(words: &[&str]) -> Option<Reply> {
         "fd",
         "libs",
         "map",
-        "peers",
         "pools",
         "profiling",
-        "resolvers",
         "ssl",
         "startup-logs",
         "table",
@@ -197,10 +196,24 @@ fn unsupported(words: &[&str]) -> Option<Reply> {
         "tls-keys",
         "var",
     ];
-    let [_, family, ..] = words else { return None };
-    FAMILIES
-        .contains(family)
-        .then(|| Reply::line("This is not supported by warren."))
+    let [verb, family, ..] = words else {
+        return None;
+    };
+    if !FAMILIES.contains(family) {
+        return None;
+    }
+    let needed = match (*verb, *family) {
+        ("show", "env" | "fd" | "libs" | "startup-logs") | ("get", "var") => Level::Operator,
+        ("show", "cache" | "profiling") => Level::Admin,
+        ("set", "profiling") | ("enable" | "disable", "dynamic-cookie") => Level::Admin,
+        ("new" | "add" | "set" | "del" | "commit" | "abort", "ssl") => Level::Admin,
+        _ => Level::User,
+    };
+    Some(Reply::line(if level < needed {
+        "Permission denied"
+    } else {
+        "This is not supported by warren."
+    }))
 }
 
 /// Commands that read.
@@ -238,6 +251,13 @@ fn show(words: &[&str], level: Level, config: &Config, snapshot: Look<'_>) -> Re
         // There are no tables to be found.
         ["table"] => Reply::Text(String::new()),
         ["table", ..] => Reply::line("No such table"),
+        // Nor maps, peers, and sections of resolvers.
+        ["map"] => Reply::line("# id (file) description"),
+        ["map", ..] => Reply::line("Unknown map identifier. Please use #<id> or <file>."),
+        ["peers"] | ["peers", "dict" | "-"] => Reply::Text(String::new()),
+        ["peers", ..] => Reply::line("No such peers"),
+        ["resolvers"] => Reply::line("No resolvers found"),
+        ["resolvers", ..] => Reply::line("Can't find that resolvers section"),
         ["events"] => Reply::line(
             "Supported events sinks are listed below. Add -w(wait), -n(new). Any key to stop\n    \
              changes    : type=buffer, 0 dropped, the latest changes",

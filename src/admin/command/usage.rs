@@ -29,7 +29,7 @@ const fn command(
     }
 }
 
-const COMMANDS: [Command; 55] = [
+const COMMANDS: [Command; 58] = [
     command(
         &["add", "server"],
         Level::Admin,
@@ -247,10 +247,28 @@ const COMMANDS: [Command; 55] = [
         "list the event sinks, or show one of them",
     ),
     command(
+        &["show", "map"],
+        Level::User,
+        "show map [<map>]",
+        "report maps; there are none",
+    ),
+    command(
+        &["show", "peers"],
+        Level::User,
+        "show peers [<section>]",
+        "report the peers of HAProxy; there are none",
+    ),
+    command(
         &["show", "rebalances"],
         Level::User,
         "show rebalances",
         "list the latest rebalance of each pool",
+    ),
+    command(
+        &["show", "resolvers"],
+        Level::User,
+        "show resolvers [<id>]",
+        "report sections of resolvers; there are none",
     ),
     command(
         &["show", "servers", "conn"],
