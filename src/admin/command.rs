@@ -319,8 +319,7 @@ fn show_errors(name: Option<&str>, snapshot: &Snapshot) -> Reply {
     {
         return Reply::line("No such proxy.");
     }
-    let started = Duration::from_secs(snapshot.started_at);
-    let now = calendar::haproxy(started + Duration::from_millis(snapshot.uptime_ms));
+    let now = calendar::haproxy(Duration::from_micros(snapshot.taken_at_us));
     Reply::line(&format!("Total events captured on [{now}] : 0"))
 }
 

@@ -37,7 +37,7 @@ const KEYS: [&str; 24] = [
 /// All of it. With several threads each number is followed by those of each thread.
 #[must_use]
 pub fn render(snapshot: &Snapshot) -> String {
-    let now = Duration::from_secs(snapshot.started_at) + Duration::from_millis(snapshot.uptime_ms);
+    let now = Duration::from_micros(snapshot.taken_at_us);
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -121,6 +121,7 @@ impl Registry {
         let scene = self.scene();
         let history = lock(&self.history);
         let started_at = self.started_at.duration_since(UNIX_EPOCH);
+        let time_of_day = SystemTime::now().duration_since(UNIX_EPOCH);
         let pools = self.pools(&scene, &history, now);
         let (drains, rebalances) = self.maintenance.snapshot(&pools, now);
         Snapshot {
@@ -133,6 +134,7 @@ impl Registry {
             pid: std::process::id(),
             started_at: started_at.map_or(0, |since_epoch| since_epoch.as_secs()),
             uptime_ms: since(self.started, now),
+            taken_at_us: time_of_day.map_or(0, microseconds),
             workers: self.workers.len(),
             threads: self.threads(&scene),
             accepting: self.accepting.load(Ordering::Relaxed),

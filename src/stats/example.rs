@@ -25,6 +25,7 @@ pub(crate) fn snapshot() -> Snapshot {
         pid: 4711,
         started_at: 1_795_571_519,
         uptime_ms: 273_904_000,
+        taken_at_us: 1_795_845_423_845_678,
         workers: 2,
         threads: [(273_904, 50_000), (273_904, 39_324)]
             .map(|(sweeps, accepted)| ThreadSnapshot { sweeps, accepted })

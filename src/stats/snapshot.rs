@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub started_at: u64,
     /// How long it runs.
     pub uptime_ms: u64,
+    /// Microseconds since the epoch at which this was taken, by the clock of that moment.
+    pub taken_at_us: u64,
     /// Worker threads.
     pub workers: usize,
     /// What each of them has done.

@@ -147,3 +147,14 @@ fn an_address_may_stand_in_brackets_and_is_told_as_given() {
         "Invalid addr '[::1' by 'stats socket command'\n"
     );
 }
+
+#[test]
+fn the_time_of_day_is_that_of_the_question() {
+    // Neither whole seconds nor the start and the time since then.
+    assert_eq!(
+        said("show errors"),
+        "Total events captured on [28/Nov/2026:05:57:03.845] : 0\n"
+    );
+    let activity = said("show activity");
+    assert!(activity.contains("\ndate_now: 1795845423.845678\n"));
+}

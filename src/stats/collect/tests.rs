@@ -65,6 +65,17 @@ fn registry() -> Registry {
 }
 
 #[test]
+fn the_time_of_day_is_asked_for_and_not_added_up() {
+    let mut registry = registry();
+    // As when the clock was set meanwhile.
+    registry.started_at -= Duration::from_secs(3600);
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let before = microseconds(now());
+    let taken = registry.snapshot(Instant::now()).taken_at_us;
+    assert!((before..=microseconds(now())).contains(&taken), "{taken}");
+}
+
+#[test]
 fn counters_are_cleared_in_part_or_altogether_and_count_on() {
     let registry = registry();
     let scene = registry.scene();
