@@ -365,7 +365,14 @@ pub(super) fn open_listener(
     snapshot: Look<'_>,
 ) -> Result<Reply, Refusal> {
     let listener = listener(words.first(), config, snapshot)?;
-    match (snapshot().listeners[listener].paused, open) {
+    let snapshot = snapshot();
+    if snapshot.stopping {
+        let what = if open { "enable" } else { "disable" };
+        return refuse(&format!(
+            "Frontend was previously shut down, cannot {what}."
+        ));
+    }
+    match (snapshot.listeners[listener].paused, open) {
         (false, true) => refuse("All sockets are already enabled."),
         (true, false) => refuse("All sockets are already disabled."),
         _ => {

@@ -149,6 +149,20 @@ fn an_address_may_stand_in_brackets_and_is_told_as_given() {
 }
 
 #[test]
+fn a_frontend_that_was_shut_down_is_neither_enabled_nor_disabled() {
+    let mut stopping = snapshot();
+    stopping.stopping = true;
+    let config = config::parse(&file(), "test.toml", std::path::Path::new("."));
+    let config = config.unwrap().0;
+    for verb in ["enable", "disable"] {
+        let words = [verb, "frontend", "amqp"].map(str::to_owned);
+        let told = answer(&words, Level::Admin, &config, &|| stopping.clone());
+        let expected = format!("Frontend was previously shut down, cannot {verb}.");
+        assert_eq!(told, Reply::line(&expected));
+    }
+}
+
+#[test]
 fn the_time_of_day_is_that_of_the_question() {
     // Neither whole seconds nor the start and the time since then.
     assert_eq!(
