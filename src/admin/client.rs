@@ -196,10 +196,14 @@ impl Client {
             }
             return Ok(text);
         }
+        let ask = match wanted {
+            Wanted::Short => Question::Page,
+            Wanted::Long | Wanted::One(_) => Question::FullPage,
+        };
         for worker in 0..self.hands.inboxes.len() {
             let mut from = Some(0);
             while let Some(place) = from {
-                let Some(page) = self.hands.ask(worker, Question::Page(place)).await else {
+                let Some(page) = self.hands.ask(worker, ask(place)).await else {
                     break;
                 };
                 let mut text = String::new();
@@ -219,7 +223,7 @@ impl Client {
         for worker in 0..self.hands.inboxes.len() {
             let mut from = Some(0);
             while let Some(place) = from {
-                let Some(page) = self.hands.ask(worker, Question::Page(place)).await else {
+                let Some(page) = self.hands.ask(worker, Question::FullPage(place)).await else {
                     listing.silent_workers += 1;
                     break;
                 };

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::account::Cause;
-use super::connection::Order;
+use super::connection::{Connection, Order};
 use super::sight::{Id, Sight};
 use super::worker::{Sockets, Worker};
 use crate::stats::Scene;
@@ -26,7 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub enum Question {
     /// Some of its connections, from this place on.
     Page(usize),
-    /// This one.
+    /// As `Page`, with the addresses of their sockets.
+    FullPage(usize),
+    /// This one, with the addresses of its sockets.
     One(Id),
     /// This one, which is to be ended for this cause.
     End(Id, Cause),
@@ -120,12 +122,17 @@ impl Worker {
     fn answer(self: &Rc<Self>, question: Question) -> Answer {
         let mut answer = Answer::default();
         match question {
-            Question::Page(from) => {
+            Question::Page(from) | Question::FullPage(from) => {
+                let look = if matches!(question, Question::FullPage(_)) {
+                    Connection::full_sight
+                } else {
+                    Connection::sight
+                };
                 let connections = self.connections.borrow();
                 let places = from..connections.capacity().min(from.saturating_add(PAGE));
                 answer.next = (places.end < connections.capacity()).then_some(places.end);
                 let found = places.filter_map(|key| connections.get(key));
-                answer.sights.extend(found.map(|one| one.sight()));
+                answer.sights.extend(found.map(|one| look(one)));
             }
             Question::Rearrange(scene, sockets) => self.rearrange(&scene, sockets),
             Question::One(id) | Question::End(id, _) => {
@@ -134,9 +141,11 @@ impl Worker {
                 let Some(found) = found.filter(|found| found.sight().id == id) else {
                     return answer;
                 };
-                answer.sights.push(found.sight());
                 if let Question::End(_, cause) = question {
+                    answer.sights.push(found.sight());
                     found.give(Order::EndFor(cause));
+                } else {
+                    answer.sights.push(found.full_sight());
                 }
             }
         }

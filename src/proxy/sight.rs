@@ -58,6 +58,8 @@ pub struct Sight {
     pub server_number: Option<usize>,
     /// What it is doing.
     pub during: During,
+    /// When it was accepted, since 1970 by the clock as it is now.
+    pub accepted_at: Duration,
     /// Since accept.
     pub age: Duration,
     /// No byte has moved for so long, give or take a second.
@@ -68,6 +70,20 @@ pub struct Sight {
     pub to_client: u64,
     /// Connection attempts after the first.
     pub retries: u32,
+    /// What its sockets say, if they were asked.
+    pub ends: Ends,
+}
+
+/// The addresses of a connection's sockets, besides the client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ends {
+    /// Whom the client connected to: an address of ours, or what its PROXY header says.
+    pub listener: Option<SocketAddr>,
+    /// Our own address towards the server, which is how the server knows the connection; there is
+    /// none before it is relayed.
+    pub local: Option<SocketAddr>,
+    /// The server's address.
+    pub server: Option<SocketAddr>,
 }
 
 #[cfg(test)]

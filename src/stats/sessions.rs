@@ -2,8 +2,10 @@
 //! tools read; what HAProxy tells of its own insides is empty or 0.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::calendar;
 use crate::proxy::account::During;
 use crate::proxy::sight::Sight;
 
@@ -25,7 +27,7 @@ pub fn short(text: &mut String, sight: &Sight) {
          scb=[{back},1h,fd=-1] exp= rc={} c_exp=",
         sight.id.0,
         protocol(sight),
-        client(sight),
+        plain(sight.client),
         sight.listener,
         sight.pool,
         sight.server.as_deref().unwrap_or("<none>"),
@@ -42,28 +44,39 @@ pub fn long(text: &mut String, sight: &Sight) {
     };
     let _ = write!(
         text,
-        "0x{:x}: proto={} source={}\n  conn_retries={} state={} age={} silent={}\n  \
-         frontend={} (id={} mode=tcp)\n  backend={} (id={} mode=tcp)\n  \
-         server={server}\n  req=(total={})\n  res=(total={})\n",
+        "0x{:x}: [{}{:03}] proto={} source={}\n  conn_retries={} state={} age={} silent={}\n  \
+         frontend={} (id={} mode=tcp){}\n  backend={} (id={} mode=tcp){}\n  \
+         server={server}{}\n  req=(total={})\n  res=(total={})\n",
         sight.id.0,
+        calendar::haproxy(sight.accepted_at),
+        sight.accepted_at.subsec_micros() % 1000,
         protocol(sight),
-        client(sight),
+        plain(sight.client),
         sight.retries,
         sight.during.name(),
         span(sight.age),
         span(sight.silence),
         sight.listener,
         sight.listener_number,
+        addr(sight.ends.listener),
         sight.pool,
         sight.pool_number,
+        addr(sight.ends.local),
+        addr(sight.ends.server),
         sight.to_server,
         sight.to_client,
     );
 }
 
 /// As HAProxy writes it: without brackets around an IPv6 address.
-fn client(sight: &Sight) -> String {
-    format!("{}:{}", sight.client.ip(), sight.client.port())
+fn plain(address: SocketAddr) -> String {
+    format!("{}:{}", address.ip(), address.port())
+}
+
+/// Behind what it belongs to, if it is known.
+fn addr(address: Option<SocketAddr>) -> String {
+    let known = address.map(|address| format!(" addr={}", plain(address)));
+    known.unwrap_or_default()
 }
 
 fn protocol(sight: &Sight) -> &'static str {

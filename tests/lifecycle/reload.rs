@@ -174,7 +174,9 @@ async fn connections_of_what_was_removed_are_found_and_ended() {
         "frontend=entrance (id=2 mode=tcp)\n  backend=p (id=4 mode=tcp)\n  server=one (id=1)\n",
         "frontend=second (id=3 mode=tcp)\n  backend=q (id=5 mode=tcp)\n  server=lone (id=1)\n",
     ] {
-        assert!(all.contains(known), "{all}");
+        let lines = all.lines().map(|line| line.split(" addr=").next().unwrap());
+        let bare = lines.collect::<Vec<_>>().join("\n");
+        assert!(bare.contains(known), "{all}");
     }
     for filter in ["--server p/one", "--server lone", "--pool q"] {
         assert_eq!(matching(&warren, filter), 1, "{filter}");

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -25,19 +26,37 @@ impl Drop for Daemon {
 pub(crate) struct Servers {
     pub(crate) live: SocketAddr,
     dead: SocketAddr,
+    peers: Arc<Mutex<Vec<SocketAddr>>>,
 }
 
 impl Servers {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let live = listener.local_addr().unwrap();
+        let peers = Arc::<Mutex<Vec<_>>>::default();
+        let known = Arc::clone(&peers);
         // Each connection ends with its client, the threads with the test process.
         std::thread::spawn(move || {
             for mut connection in listener.incoming().flatten() {
+                known.lock().unwrap().extend(connection.peer_addr());
                 std::thread::spawn(move || std::io::copy(&mut connection, &mut std::io::sink()));
             }
         });
-        Self { live, dead: free() }
+        let dead = free();
+        Self { live, dead, peers }
+    }
+
+    /// Whether `r2` has a connection from this address, which it may not have accepted yet.
+    pub(crate) fn know(&self, peer: &str) -> bool {
+        let known = |peers: &Vec<SocketAddr>| peers.iter().any(|one| one.to_string() == peer);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !known(&self.peers.lock().unwrap()) {
+            if Instant::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
     }
 }
 

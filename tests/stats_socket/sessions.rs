@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::balancer::{Balancer, Servers};
 use crate::changes::{client, is_over};
@@ -36,7 +38,7 @@ fn a_connection_is_listed_shown_in_detail_and_ended() {
         return;
     };
     let warren = Balancer::warren(&servers);
-    let mut listed = Vec::new();
+    let (mut listed, mut dates) = (Vec::new(), Vec::new());
     for balancer in [&haproxy, &warren] {
         let mut clients = [client(balancer, "1"), client(balancer, "2")];
         let sources = clients.each_ref().map(|one| one.local_addr().unwrap());
@@ -54,11 +56,21 @@ fn a_connection_is_listed_shown_in_detail_and_ended() {
             "proto=tcpv4",
             "\n  frontend=amqp (id=2 mode=tcp)",
             "\n  backend=rabbit (id=3 mode=tcp)",
-            "\n  server=r2 (id=2)",
+            &format!("\n  server=r2 (id=2) addr={}\n", servers.live),
+            &format!(" addr={}\n  backend", clients[0].peer_addr().unwrap()),
             "total=5)",
         ] {
             assert!(detail.contains(word), "{word} in {detail}");
         }
+        // The address by which the server knows it.
+        let local = detail
+            .split("\n  backend=rabbit (id=3 mode=tcp) addr=")
+            .nth(1);
+        let local = local.and_then(|rest| rest.lines().next());
+        assert!(local.is_some_and(|local| servers.know(local)), "{detail}");
+        let date = |text: &str| text.split([']', ' ']).nth(1).unwrap().to_owned();
+        let shape = date(&detail).replace(|c: char| c.is_ascii_digit(), "0");
+        dates.push(shape.replace(|c: char| c.is_ascii_alphabetic(), "A"));
         let all = lines(&balancer.ask_line("show sess all"));
         assert_eq!(all.len(), 2, "{all:?}");
 
@@ -70,6 +82,7 @@ fn a_connection_is_listed_shown_in_detail_and_ended() {
         balancer.ask_until("show stat\n", |rows| value(rows, "r2", "scur") == "1");
     }
     assert_eq!(listed[1], listed[0]);
+    assert_eq!(dates, ["[00/AAA/0000:00:00:00.000000"; 2]);
     let log = warren.log_until("command=\"shutdown session 0x");
     assert!(log.contains("ending=ended-by-operator by=us"), "{log}");
     for command in [
@@ -86,6 +99,31 @@ fn a_connection_is_listed_shown_in_detail_and_ended() {
             "{command}"
         );
     }
+}
+
+#[test]
+fn the_json_has_what_finds_a_connection_at_the_broker() {
+    let servers = Servers::start();
+    let warren = Balancer::warren(&servers);
+    let one = client(&warren, "1");
+    let before = SystemTime::now();
+    let output = Command::new(env!("CARGO_BIN_EXE_warren"))
+        .args(["sessions", "--json", "--socket"])
+        .arg(warren.socket())
+        .output()
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let session = &told["sessions"][0];
+    assert_eq!(session["client"], one.local_addr().unwrap().to_string());
+    let front = one.peer_addr().unwrap().to_string();
+    assert_eq!(session["listener_address"], front);
+    assert_eq!(session["server_address"], servers.live.to_string());
+    let local = session["local_address"].as_str().unwrap();
+    assert!(servers.know(local), "{session}");
+    let accepted = Duration::from_millis(session["accepted_at_ms"].as_u64().unwrap());
+    let before = before.duration_since(UNIX_EPOCH).unwrap();
+    let ago = before.checked_sub(accepted);
+    assert!(ago.is_some_and(|ago| ago.as_secs() < 20), "{session}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -125,12 +126,22 @@ pub struct Session {
     pub client: String,
     /// Its listener.
     pub listener: String,
+    /// Whom the client connected to: an address of ours, or what its PROXY header says.
+    pub listener_address: Option<String>,
     /// Its pool.
     pub pool: String,
     /// The server used last.
     pub server: Option<String>,
+    /// Our address towards the server, by whose port the broker knows the connection; none before
+    /// it is relayed.
+    pub local_address: Option<String>,
+    /// The address of the server's that it is relayed to.
+    pub server_address: Option<String>,
     /// `admitting`, `choosing`, `connecting`, `relaying` or `draining`.
     pub state: String,
+    /// When it was accepted, in milliseconds since the epoch.
+    #[serde(default)]
+    pub accepted_at_ms: u64,
     /// Since accept.
     pub age_ms: u64,
     /// No byte has moved for so long, give or take a second.
@@ -238,13 +249,18 @@ impl Listing {
 
 fn session(sight: &Sight) -> Session {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
     Session {
         id: format!("0x{:x}", sight.id.0),
         client: sight.client.to_string(),
         listener: sight.listener.to_string(),
+        listener_address: text(sight.ends.listener),
         pool: sight.pool.to_string(),
         server: sight.server.as_deref().map(str::to_owned),
+        local_address: text(sight.ends.local),
+        server_address: text(sight.ends.server),
         state: sight.during.name().to_owned(),
+        accepted_at_ms: ms(sight.accepted_at),
         age_ms: ms(sight.age),
         idle_ms: ms(sight.silence),
         bytes_in: sight.to_server,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::proxy::account::During;
-use crate::proxy::sight::Id;
+use crate::proxy::sight::{Ends, Id};
 use crate::stats::example;
 
 /// The pools `rabbit` with `r1` and `r2`, and `other` with `r2`; of a pool `old` that a reload has
@@ -39,11 +39,17 @@ fn sight(client: &str, listener: &str, server: Option<&str>, age: u64) -> Sight 
         server: server.map(Into::into),
         server_number: server.map(|_| 1),
         during: During::Relaying,
+        accepted_at: Duration::from_millis(1_795_985_343_845),
         age: Duration::from_secs(age),
         silence: Duration::from_secs(age / 2),
         to_server: 10,
         to_client: 20,
         retries: 0,
+        ends: Ends {
+            listener: "192.0.2.100:5672".parse().ok(),
+            local: "192.0.2.10:40123".parse().ok(),
+            server: None,
+        },
     }
 }
 
@@ -102,6 +108,17 @@ fn what_is_left_out_is_counted() {
     assert_eq!(one.listener, "amqp");
     assert_eq!(one.pool, "rabbit");
     assert_eq!(one.server.as_deref(), Some("r2"));
+    assert_eq!(one.accepted_at_ms, 1_795_985_343_845);
+    let ends = [
+        &one.listener_address,
+        &one.local_address,
+        &one.server_address,
+    ];
+    let ends = ends.map(Option::as_deref);
+    assert_eq!(
+        ends,
+        [Some("192.0.2.100:5672"), Some("192.0.2.10:40123"), None]
+    );
     assert_eq!((one.idle_ms, one.bytes_in, one.bytes_out), (15_000, 10, 20));
     let json = serde_json::to_string(&told).unwrap();
     assert_eq!(serde_json::from_str::<Sessions>(&json).unwrap(), told);
