@@ -140,11 +140,11 @@ fn listener(listener: &Listener, pool: &str) -> Settings {
 
 fn pool_settings(pool: &Pool) -> Settings {
     let check = &pool.check;
-    let (kind, question) = match &check.kind {
-        CheckKind::None => ("none", String::new()),
-        CheckKind::Tcp => ("tcp", String::new()),
-        CheckKind::Http { port, path, .. } => ("http", format!("{path} on port {port:?}")),
-        CheckKind::Amqp { vhost, .. } => ("amqp", format!("vhost {vhost}")),
+    let (kind, port, path, vhost) = match &check.kind {
+        CheckKind::None => ("none", None, "", ""),
+        CheckKind::Tcp => ("tcp", None, "", ""),
+        CheckKind::Http { port, path, .. } => ("http", *port, path.as_str(), ""),
+        CheckKind::Amqp { vhost, .. } => ("amqp", None, "", vhost.as_str()),
     };
     vec![
         ("balance", text(&pool.balance)),
@@ -160,7 +160,12 @@ fn pool_settings(pool: &Pool) -> Settings {
         ("queue_timeout", duration_text(pool.queue_timeout)),
         ("max_queue", pool.max_queue.to_string()),
         ("check.type", kind.to_owned()),
-        ("check.question", question),
+        (
+            "check.port",
+            port.map_or_else(String::new, |port| port.to_string()),
+        ),
+        ("check.path", path.to_owned()),
+        ("check.vhost", vhost.to_owned()),
         ("check.interval", duration_text(check.interval)),
         ("check.timeout", duration_text(check.timeout)),
         ("check.rise", check.rise.to_string()),

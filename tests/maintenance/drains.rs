@@ -292,7 +292,7 @@ async fn a_drain_waits_while_clients_could_go_nowhere_unless_it_is_forced() {
         let words = [
             "drain waits pool=p server=s1 why=\"no other server is usable\"",
             "drain goes on pool=p server=s1",
-            "command=\"drain server p/s1 over 0ns force\"",
+            "command=\"drain server p/s1 over 0s force\"",
         ];
         words.iter().all(|words| log.contains(words)).then_some(())
     };

@@ -38,7 +38,7 @@ async fn connections_move_back_until_each_server_has_its_share() {
     assert_eq!(rebalance["moved"], accounts.len());
     let log = world.log();
     assert!(
-        log.contains("command=\"rebalance p rate 8 within 3600s\""),
+        log.contains("command=\"rebalance p rate 8 within 1h\""),
         "{log}"
     );
     // And now there is nothing to be done.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Look, Reply};
 use crate::admin::wish::Wish;
+use crate::config::units::duration_text;
 use crate::config::{CheckKind, Config};
 use crate::pool::server::Admin;
 use crate::stats::history::Clear;
@@ -95,10 +96,12 @@ impl Display for Change {
             }
             Self::Drain(place, over, force) => {
                 let force = if *force { " force" } else { "" };
-                write!(f, "drain server {place} over {over:?}{force}")
+                let over = duration_text(*over);
+                write!(f, "drain server {place} over {over}{force}")
             }
             Self::Rebalance(pool, rate, within) => {
-                write!(f, "rebalance {pool} rate {rate} within {within:?}")
+                let within = duration_text(*within);
+                write!(f, "rebalance {pool} rate {rate} within {within}")
             }
             Self::EndRebalance(pool) => write!(f, "rebalance {pool} stop"),
             Self::ListenerLimit(_, name, limit) => write!(f, "set maxconn frontend {name} {limit}"),

@@ -113,6 +113,28 @@ fn times_are_in_the_units_of_the_file() {
 }
 
 #[test]
+fn what_a_check_asks_is_in_the_words_of_the_file() {
+    let with = |check: &str| {
+        let keys = format!("[pool.rabbit]\ncheck = {{ {check} }}\n[pool.rabbit.servers]");
+        config(&BASE.replacen("[pool.rabbit.servers]", &keys, 1))
+    };
+    let kinds = [
+        "type = 'http', path = '/a'",
+        "type = 'http', path = '/b', port = 15672",
+        "type = 'amqp', vhost = '/'",
+    ];
+    let expected = [
+        "pool rabbit: check.port none -> 15672; check.path /a -> /b",
+        "pool rabbit: check.type http -> amqp; check.port 15672 -> none; check.path /b -> none; \
+         check.vhost none -> /",
+    ];
+    for (kinds, expected) in kinds.windows(2).zip(expected) {
+        let lines = changes(&with(kinds[0]), &with(kinds[1]), |_, _| Running::default());
+        assert_eq!(lines[0], expected);
+    }
+}
+
+#[test]
 fn connections_that_stay_are_counted() {
     let without = BASE.replace("two = \"192.0.2.2:5672\"\n", "");
     assert_eq!(

@@ -47,11 +47,11 @@ fn every_form_is_understood() {
     for (line, change) in [
         (
             "drain server rabbit-2",
-            "drain server rabbit/rabbit-2 over 300s",
+            "drain server rabbit/rabbit-2 over 5m",
         ),
         (
             "drain server plain/both over 0",
-            "drain server plain/both over 0ns",
+            "drain server plain/both over 0s",
         ),
         (
             "drain server rabbit/rabbit-1 force over 90s",
@@ -64,11 +64,11 @@ fn every_form_is_understood() {
         ),
         (
             "rebalance pool rabbit",
-            "rebalance rabbit rate 10 within 3600s",
+            "rebalance rabbit rate 10 within 1h",
         ),
         (
             "rebalance pool rabbit within 5m rate 100",
-            "rebalance rabbit rate 100 within 300s",
+            "rebalance rabbit rate 100 within 5m",
         ),
         ("rebalance stop rabbit", "rebalance rabbit stop"),
     ] {
