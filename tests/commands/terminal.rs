@@ -34,7 +34,9 @@ impl Terminal {
         let screen = keyboard.try_clone().unwrap();
         let slave = File::from(pair.slave);
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", "setsid", "--ctty", program]);
+        // A shell that starts the tests in the background has them ignore what a terminal sends.
+        command.args(["--pdeathsig", "KILL", "--", "env", "--default-signal"]);
+        command.args(["setsid", "--ctty", program]);
         command.args(words).env("TERM", "xterm");
         command
             .stdin(slave.try_clone().unwrap())
