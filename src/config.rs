@@ -314,6 +314,10 @@ pub enum SendProxy {
     V2,
 }
 
+/// The priority of the owner of virtual addresses, whose host has them always (RFC 9568, section
+/// 5.2.4).
+pub const OWNER: u8 = 255;
+
 /// `[vrrp.NAME]`: one VRRP instance and its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VirtualRouter {

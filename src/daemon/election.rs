@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use super::StartError;
-use crate::config::{CheckKind, Config};
+use crate::config::{CheckKind, Config, OWNER};
 use crate::pool::Pool;
 use crate::proxy::worker::Absent;
 use crate::stats::{Registry, Scene};
@@ -22,8 +22,6 @@ const COMMANDS: usize = 16;
 /// A router that is told to stop waits for another one as long as the slowest would take; this is
 /// for what comes after.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// The priority of the owner of an address, whose host has it always.
-const OWNER: u8 = 255;
 /// Clients may have connected to a virtual address while no daemon ran, and wait in a backlog. The
 /// workers reset them at once, but that reaches them only while this node still has the address. So
 /// the vrrp thread, which removes it, begins so much later.

@@ -5,14 +5,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::config::{Config, VirtualRouter, VrrpVersion};
+use crate::config::{Config, OWNER, VirtualRouter, VrrpVersion};
 
 mod words;
 
 use words::changes;
-
-/// The priority of the owner of the addresses.
-const OWNER: u8 = 255;
 
 /// What it is known by on its network: its interface, the family of its addresses, its VRID.
 #[must_use]

@@ -4,16 +4,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::packet::{Advertisement, ChecksumForm, DecodeError, Envelope, PROTOCOL, decode};
-use crate::config::VrrpVersion;
 use crate::config::units::Centiseconds;
+use crate::config::{OWNER, VrrpVersion};
 
 /// The group of IPv4 (RFC 9568, section 5.1.1.2).
 pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// The group of IPv6 (RFC 9568, section 5.1.2.2).
 pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
-/// The priority of the owner of the addresses.
-const OWNER: u8 = 255;
 /// The priority that says: the master is leaving.
 const LEAVING: u8 = 0;
 

@@ -41,6 +41,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::timing::{LOST, master_down};
+use crate::config::OWNER;
 use crate::config::units::Centiseconds;
 
 mod backup;
@@ -66,8 +67,6 @@ pub const PENALTY: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_millis(50);
 /// The priority that says: the master is leaving.
 const LEAVING: u8 = 0;
-/// The priority of the owner of the addresses.
-const OWNER: u8 = 255;
 
 /// What can happen to a router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,9 @@
 //! *pure* `vrrp show`, `vrrp stats` and `vrrp release`.
 
 use super::Reply;
+use crate::config::OWNER;
 use crate::stats::routers;
 use crate::stats::snapshot::{Snapshot, VirtualRouterSnapshot};
-
-/// The priority of the owner of the addresses.
-const OWNER: u8 = 255;
 
 /// Answers one of the three.
 pub(super) fn answer(words: &[&str], snapshot: &Snapshot) -> Reply {

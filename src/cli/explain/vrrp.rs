@@ -2,10 +2,8 @@
 
 use crate::cli::table::one_line;
 use crate::cli::units::{age, count, latency};
+use crate::config::OWNER;
 use crate::stats::snapshot::{HeardSnapshot, VirtualRouterSnapshot};
-
-/// The priority of the owner of the addresses.
-const OWNER: u8 = 255;
 
 /// One paragraph.
 pub(super) fn explain(router: &VirtualRouterSnapshot, node: &str) -> String {

@@ -13,14 +13,15 @@ use crate::config::file::read::{Key, Named};
 use crate::config::file::{File, Vrrp};
 use crate::config::limits::Surroundings;
 use crate::config::units::Centiseconds;
-use crate::config::{TrackedInterface, TrackedPool, VirtualRouter, VrrpChecksum, VrrpVersion};
+use crate::config::{
+    OWNER, TrackedInterface, TrackedPool, VirtualRouter, VrrpChecksum, VrrpVersion,
+};
 
 mod together;
 mod unicast;
 
 /// RFC 9568, section 5.2.4.
 const PRIORITY: u8 = 100;
-const OWNER: u8 = 255;
 /// The default interval, a second.
 const INTERVAL: Centiseconds = Centiseconds(100);
 /// A message has to fit into a frame (RFC 9568, section 5.2.9 has room for 255).

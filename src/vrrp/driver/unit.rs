@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::wanted::{Tracked, Wanted};
-use crate::config::{self, VirtualRouter, VrrpChecksum};
+use crate::config::{self, OWNER, VirtualRouter, VrrpChecksum};
 use crate::vip::interface::{Interfaces, Sender};
 use crate::vip::netlink::{Address, Netlink, NetlinkError};
 use crate::vip::{Announcer, Vip};
@@ -21,9 +21,6 @@ use crate::vrrp::timing::LOST;
 
 /// Somebody who sends what is refused is named once in this time, for each reason.
 const COMPLAIN: Duration = Duration::from_secs(60);
-
-/// The priority of the owner of the addresses.
-const OWNER: u8 = 255;
 
 /// One virtual router.
 struct Virtual {
