@@ -357,16 +357,21 @@ fn events_are_followed_until_the_client_sends_something() {
     });
 }
 
+/// So many events, a multiple of a hundred.
+async fn clear_counters(path: &PathBuf, times: usize) {
+    let line = "clear counters;".repeat(100) + "\n";
+    for _ in 0..times / 100 {
+        ask(path, line.as_bytes()).await;
+    }
+}
+
 #[test]
 fn a_follower_that_reads_too_slowly_is_told_how_much_it_missed() {
     with_socket(|path| async move {
         let mut slow = UnixStream::connect(&path).await.unwrap();
         slow.write_all(b"show events changes -w\n").await.unwrap();
         // More than a socket buffer holds.
-        for _ in 0..100 {
-            let line = "clear counters;".repeat(100);
-            ask(&path, format!("{line}\n").as_bytes()).await;
-        }
+        clear_counters(&path, 10_000).await;
         let (mut came, mut missing) = (0, 0);
         while came + missing < 10_000 {
             let line = read_until(&mut slow, "\n");
@@ -391,10 +396,7 @@ fn a_follower_that_does_not_read_is_cut_off() {
         let mut lazy = UnixStream::connect(&path).await.unwrap();
         lazy.write_all(b"show events changes -w\n").await.unwrap();
         // More than a socket buffer holds.
-        for _ in 0..200 {
-            let line = "clear counters;".repeat(100);
-            ask(&path, format!("{line}\n").as_bytes()).await;
-        }
+        clear_counters(&path, 20_000).await;
         tokio::time::sleep(Duration::from_secs(11)).await;
         let mut rest = Vec::new();
         let read = lazy.read_to_end(&mut rest);

@@ -6,10 +6,14 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tokio::task::JoinHandle;
 
 use crate::fake::{Fake, Mood};
 use crate::ports::free_port;
 use crate::warren::{Client, SOON, Setup, Warren};
+
+/// A question to the daemon whose answer may come later.
+type Asked = JoinHandle<std::io::Result<String>>;
 
 /// A pool `p` of these servers, whose checks may take a minute, and more of the file.
 fn hanging(servers: &[(&str, &Fake)], more: &str) -> String {
@@ -41,8 +45,16 @@ async fn world() -> (Fake, Fake, Warren) {
     (one, slow, warren)
 }
 
+/// Begins a reload of this file, whose server `slow` it waits for; it is in force already.
+async fn begun(warren: &Warren, global: &str, pool: &str) -> Asked {
+    warren.setup.write(global, pool);
+    let asked = warren.asked("reload");
+    warren.shows("slow", "status", "DOWN").await;
+    asked
+}
+
 /// What the daemon said, once it has.
-async fn said(asked: tokio::task::JoinHandle<std::io::Result<String>>) -> String {
+async fn said(asked: Asked) -> String {
     let said = asked.await.unwrap().unwrap();
     said.trim_end().to_owned()
 }
@@ -52,9 +64,7 @@ async fn nobody_waits_for_the_checks_of_somebody_else() {
     let (one, slow, warren) = world().await;
     let port = free_port();
     let both = hanging(&[("one", &one), ("slow", &slow)], &second(port));
-    warren.setup.write("", &both);
-    let first = warren.asked("reload");
-    warren.shows("slow", "status", "DOWN").await;
+    let first = begun(&warren, "", &both).await;
     // The kernel takes it in, and the daemon does not.
     let mut early = client_at(port).await.unwrap();
     let ask = |command: &str| warren.ask(command).unwrap();
@@ -140,9 +150,7 @@ async fn a_listener_is_closed_and_opened_before_it_has_a_server() {
     let (one, slow, warren) = world().await;
     let port = free_port();
     let both = hanging(&[("one", &one), ("slow", &slow)], &second(port));
-    warren.setup.write("", &both);
-    let reload = warren.asked("reload");
-    warren.shows("slow", "status", "DOWN").await;
+    let reload = begun(&warren, "", &both).await;
     assert_eq!(warren.ask("disable frontend second").unwrap(), "\n");
     assert!(client_at(port).await.is_err());
     let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -204,9 +212,7 @@ async fn a_reload_that_the_stop_cuts_short_says_so() {
     client.echo().await.unwrap();
     let port = free_port();
     let both = hanging(&[("one", &one), ("slow", &slow)], &second(port));
-    warren.setup.write("drain_timeout = \"1m\"", &both);
-    let reload = warren.asked("reload");
-    warren.shows("slow", "status", "DOWN").await;
+    let reload = begun(&warren, "drain_timeout = \"1m\"", &both).await;
     warren.daemon.signal(Signal::SIGTERM);
     let reload = said(reload).await;
     assert!(reload.starts_with("Success=0\nCode=1\n"), "{reload}");
