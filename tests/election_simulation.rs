@@ -32,6 +32,7 @@ const SEEDS: &str = "30";
 
 /// What the pure files need of the configuration.
 const CONFIG: &str = "
+pub const OWNER: u8 = 255;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VrrpVersion { V2, V3 }
 pub mod units {
