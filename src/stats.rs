@@ -60,8 +60,12 @@ impl Counter {
 }
 
 /// A level that goes up and down in several threads, with its highest value and its limit.
+///
+/// Who wants to raise it reserves a place first, and need not use it: a worker holds one while it
+/// looks whether there is a client. The limit is about places reserved, the level about those used.
 #[derive(Debug, Default)]
 pub struct Gauge {
+    reserved: AtomicU32,
     now: AtomicU32,
     max: AtomicU32,
     /// 0: none.
@@ -102,35 +106,40 @@ impl Gauge {
         self.closed.store(closed, Ordering::Relaxed);
     }
 
-    /// One more, unless the level has reached its limit or is closed; says whether. It counts as a
-    /// highest value only once [`Gauge::mark`] is called.
-    pub fn up(&self) -> bool {
+    /// Reserves a place, unless as many as the limit are reserved or it is closed; says whether.
+    pub fn reserve(&self) -> bool {
         if self.is_closed() {
             return false;
         }
         let limit = self.limit();
-        let one_more = |now: u32| (limit == 0 || now < limit).then_some(now + 1);
-        self.now
+        let one_more = |reserved: u32| (limit == 0 || reserved < limit).then_some(reserved + 1);
+        self.reserved
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
             .is_ok()
     }
 
-    /// Remembers the level if it is the highest so far.
-    pub fn mark(&self) {
-        self.max.fetch_max(self.get(), Ordering::Relaxed);
+    /// Gives back a place that was reserved.
+    ///
+    /// # Panics
+    ///
+    /// When none was: something was given back twice.
+    pub fn release(&self) {
+        lower(&self.reserved);
     }
 
-    /// One less.
+    /// One more: a place that was reserved is used.
+    pub fn up(&self) {
+        let before = self.now.fetch_add(1, Ordering::Relaxed);
+        self.max.fetch_max(before + 1, Ordering::Relaxed);
+    }
+
+    /// One less. The place is still reserved.
     ///
     /// # Panics
     ///
     /// When nothing was up: something was given back twice.
     pub fn down(&self) {
-        let before = self.now.fetch_sub(1, Ordering::Relaxed);
-        assert!(
-            before > 0,
-            "a gauge went below zero: something was given back twice"
-        );
+        lower(&self.now);
     }
 
     /// The level.
@@ -149,6 +158,15 @@ impl Gauge {
     pub fn max(&self) -> u32 {
         self.max.load(Ordering::Relaxed)
     }
+}
+
+/// Takes one away.
+fn lower(count: &AtomicU32) {
+    let before = count.fetch_sub(1, Ordering::Relaxed);
+    assert!(
+        before > 0,
+        "a gauge went below zero: something was given back twice"
+    );
 }
 
 /// What one worker counts for one listener.

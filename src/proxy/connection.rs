@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use super::account::{Account, Cause, During, Ending};
 use super::connect::{self, DialError};
-use super::limit::Slot;
+use super::limit::Occupied;
 use super::relay::{Relay, Scratch, Side, cause_of};
 use super::sight::{Ends, Id, Sight};
 use super::vanish::{self, Peer};
@@ -104,7 +104,7 @@ pub(super) struct Connection {
     client_socket: RawFd,
     /// As `client_socket`; -1 before there is one.
     server_socket: Cell<RawFd>,
-    _slot: Slot,
+    _slot: Occupied,
 }
 
 /// The address of a TCP socket.
@@ -123,7 +123,7 @@ pub(super) fn spawn(
     door: Rc<Door>,
     client: TcpStream,
     peer: SocketAddr,
-    slot: Slot,
+    slot: Occupied,
 ) {
     // A socket without an address has failed, and says so when it is read.
     let local = door.moves.then(|| client.local_addr().ok()).flatten();

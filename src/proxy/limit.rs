@@ -29,6 +29,9 @@ pub(super) struct Slot {
     listener: Arc<Listener>,
 }
 
+/// A slot with its connection, which counts until this is dropped.
+pub(super) struct Occupied(Slot);
+
 impl Limits {
     pub(super) fn new(registry: Arc<Registry>) -> Self {
         Self {
@@ -53,12 +56,12 @@ impl Limits {
     pub(super) fn take(self: &Arc<Self>, listener: &Arc<Listener>) -> Option<Slot> {
         // The listener's own first: a full listener never holds a common slot that another one
         // could have, not even for a moment in which that one looks and goes to sleep.
-        if !listener.open.up() {
+        if !listener.open.reserve() {
             return None;
         }
-        if !self.registry.connections.up() {
+        if !self.registry.connections.reserve() {
             // Whoever saw this one taken waits for the same common slot as we do.
-            listener.open.down();
+            listener.open.release();
             return None;
         }
         Some(Slot {
@@ -111,17 +114,25 @@ impl Drop for Waiting<'_> {
 
 impl Slot {
     /// The slot has its connection. Before that it was only held to see whether there is one, which
-    /// is not what people mean by the most connections so far.
-    pub(super) fn occupy(&self) {
-        self.listener.open.mark();
-        self.limits.registry.connections.mark();
+    /// is nothing that people would call a connection.
+    pub(super) fn occupy(self) -> Occupied {
+        self.listener.open.up();
+        self.limits.registry.connections.up();
+        Occupied(self)
+    }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.0.listener.open.down();
+        self.0.limits.registry.connections.down();
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.listener.open.down();
-        self.limits.registry.connections.down();
+        self.listener.open.release();
+        self.limits.registry.connections.release();
         // Pairs with the one in `freed`: either we see the waiter or it sees the free slot.
         fence(Ordering::SeqCst);
         if self.limits.waiting.load(Ordering::SeqCst) > 0 {
@@ -185,7 +196,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::stats::Budget;
+    use crate::stats::{Budget, Gauge};
 
     /// Two listeners, the first with a limit of one, and a common limit of two.
     fn limits() -> (Arc<Limits>, [Arc<Listener>; 2]) {
@@ -224,7 +235,23 @@ mod tests {
                 "one of the two common slots was free all the time"
             );
         });
-        assert_eq!(limits.registry.connections.get(), 1);
+    }
+
+    #[test]
+    fn a_slot_counts_while_it_has_a_connection() {
+        let (limits, [full, open]) = limits();
+        let counted = || [&full.open, &open.open, &limits.registry.connections].map(Gauge::get);
+        let slot = limits.take(&open).unwrap();
+        assert_eq!(counted(), [0, 0, 0], "nobody is there yet");
+        let occupied = slot.occupy();
+        assert_eq!(counted(), [0, 1, 1]);
+        drop((occupied, limits.take(&open).unwrap()));
+        assert_eq!(counted(), [0, 0, 0]);
+        assert_eq!((open.open.max(), limits.registry.connections.max()), (1, 1));
+        // And nothing was given back twice, nor kept.
+        let both = [limits.take(&open).unwrap(), limits.take(&open).unwrap()];
+        assert!(limits.take(&open).is_none());
+        drop(both);
     }
 
     #[tokio::test]
@@ -243,7 +270,6 @@ mod tests {
         full.open.set_limit(0);
         limits.registry.connections.set_limit(1);
         assert!(limits.take(&full).is_none() && limits.take(&open).is_none());
-        assert_eq!(limits.registry.connections.get(), 2);
     }
 
     #[test]

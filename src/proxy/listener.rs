@@ -187,8 +187,7 @@ fn enter(
     slot: Slot,
 ) -> Duration {
     door.listener.counters.of(worker.index).accepted.add(1);
-    slot.occupy();
-    connection::spawn(worker, Rc::clone(door), client, peer, slot);
+    connection::spawn(worker, Rc::clone(door), client, peer, slot.occupy());
     worker.limits.pause(&door.listener)
 }
 
