@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -170,6 +170,28 @@ pub(super) fn spawn(
     });
 }
 
+/// The whole life of a connection that is not taken, because its address is not ours any more: the
+/// coming close of its socket sends RST.
+pub(super) fn turn_away(worker: &Worker, door: &Door, client: &impl AsFd, peer: SocketAddr) {
+    reset(client);
+    door.listener.counters.of(worker.index).accepted.add(1);
+    let account = Account {
+        client: peer,
+        choosing: Duration::ZERO,
+        connecting: Duration::ZERO,
+        relaying: Duration::ZERO,
+        total: Duration::ZERO,
+        to_server: 0,
+        to_client: 0,
+        retries: 0,
+        ending: Ending {
+            cause: Cause::AddressReleased,
+            during: During::Admitting,
+        },
+    };
+    worker.record(&account, door, None);
+}
+
 /// The task of a connection, from accept to account. Tens of thousands may be idle, so that every
 /// byte of it counts: an `async fn` keeps its arguments twice, and what is borrowed from them, too.
 struct Task {
@@ -271,7 +293,7 @@ async fn prepare(connection: Rc<Connection>, client: TcpStream) -> Prepared {
 }
 
 /// Makes the coming close of a socket send RST.
-fn reset(stream: &TcpStream) {
+pub(super) fn reset(stream: &impl AsFd) {
     // A socket that refuses the option is gone already.
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }

@@ -1,9 +1,11 @@
 //! Bind, accept, limits, and the three kinds of accept failure.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::connect::keepalive;
 use super::connection;
 use super::limit::Slot;
-use super::post::Post;
+use super::post::{Early, Post};
 use super::worker::{Door, Worker};
 use crate::lifecycle::fd_store;
 
@@ -191,11 +193,18 @@ fn enter(
     worker.limits.pause(&door.listener)
 }
 
-/// Accepts who waits in the backlog of a socket that is to be closed: they have been told by the
-/// kernel that they are connected.
-pub(super) fn take_in(worker: &Rc<Worker>, door: &Rc<Door>, socket: &TcpListener) {
+/// Accepts who waits in the backlog of a socket that is to be closed, those first who have left it
+/// early: they have been told by the kernel that they are connected.
+pub(super) fn take_in(
+    worker: &Rc<Worker>,
+    door: &Rc<Door>,
+    socket: &TcpListener,
+    early: &mut VecDeque<Early>,
+) {
     while let Some(slot) = worker.limits.take(&door.listener) {
-        match accept_now(socket) {
+        let early = early.pop_front();
+        let accepted = early.map_or_else(|| accept_now(socket), Ok).and_then(known);
+        match accepted {
             Ok((client, peer)) => {
                 // Nobody else comes: the rate need not be kept.
                 let _ = enter(worker, door, client, peer, slot);
@@ -205,12 +214,56 @@ pub(super) fn take_in(worker: &Rc<Worker>, door: &Rc<Door>, socket: &TcpListener
     }
 }
 
+/// Makes the runtime know a client that was accepted without it.
+fn known((client, peer): Early) -> io::Result<(TcpStream, SocketAddr)> {
+    Ok((TcpStream::from_std(client)?, peer))
+}
+
+/// Resets who waits in the backlog and came to an address that is not ours now, without a slot: a
+/// limit must not keep silent about it until no reset can be sent any more. The kernel hands them
+/// out one after the other, so that the others are accepted as well, and wait in the post.
+pub(super) fn turn_away(worker: &Worker, post: &Post) {
+    let Ok(socket) = post.socket() else { return };
+    let absent = Arc::clone(&worker.absent.borrow().addresses);
+    let door = post.door();
+    let stays = |(client, peer): &Early| {
+        let local = client.local_addr().map(|local| local.ip().to_canonical());
+        // A socket without an address has failed, and says so when it is read.
+        let stays = local.map_or(true, |local| !absent.contains(&local));
+        if !stays {
+            connection::turn_away(worker, &door, client, *peer);
+        }
+        stays
+    };
+    let mut waiting = post.early.borrow_mut();
+    waiting.retain(stays);
+    waiting.extend(std::iter::from_fn(|| next_in_backlog(worker, &door, &socket)).filter(stays));
+}
+
+/// Accepts the next who waits already.
+fn next_in_backlog(worker: &Worker, door: &Door, socket: &TcpListener) -> Option<Early> {
+    let counters = door.listener.counters.of(worker.index);
+    for _ in 0..ODD {
+        let error = match accept_now(socket) {
+            Ok(early) => return Some(early),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+            Err(error) => error,
+        };
+        if AcceptFailure::of(&error) != AcceptFailure::PeersFault {
+            // Whoever accepts will meet the same, and does what is to be done.
+            return None;
+        }
+        counters.accept_aborted.add(1);
+    }
+    None
+}
+
 /// Accepts one client that waits already, whatever the runtime knows of it.
-fn accept_now(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+fn accept_now(socket: &TcpListener) -> io::Result<Early> {
     let (client, peer) = SockRef::from(socket).accept()?;
     let peer = peer.as_socket().ok_or(ErrorKind::InvalidData)?;
     client.set_nonblocking(true)?;
-    Ok((TcpStream::from_std(client.into())?, peer))
+    Ok((client.into(), peer))
 }
 
 /// Ends a socket, also for the service manager, which may have a copy.
@@ -244,6 +297,9 @@ async fn accept(worker: &Worker, post: &Post) -> io::Result<Option<(TcpStream, S
             let Some(slot) = worker.limits.take(&door.listener) else {
                 return Poll::Ready(None);
             };
+            if let Some(early) = post.early.borrow_mut().pop_front() {
+                return Poll::Ready(Some((known(early), slot)));
+            }
             // While nobody is there the slot goes back: waiting for a client needs none.
             socket
                 .poll_accept(cx)

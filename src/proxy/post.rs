@@ -3,15 +3,16 @@
 //! whatever its task is at.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::rc::Rc;
 
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-use super::listener;
 use super::worker::{Door, Worker};
+use super::{connection, listener};
 
 /// A socket that listens.
 pub(super) struct Post {
@@ -19,9 +20,15 @@ pub(super) struct Post {
     pub(super) address: SocketAddr,
     door: RefCell<Rc<Door>>,
     socket: RefCell<io::Result<Rc<TcpListener>>>,
+    /// Who was accepted already, but waits for a slot, as those in the backlog do. Others waited
+    /// behind them who had to be reset.
+    pub(super) early: RefCell<VecDeque<Early>>,
     leaving: Cell<bool>,
     task: OnceCell<AbortHandle>,
 }
+
+/// A client that was accepted, and its address.
+pub(super) type Early = (StdStream, SocketAddr);
 
 impl Post {
     /// Begins to accept.
@@ -34,6 +41,7 @@ impl Post {
             address,
             door: RefCell::new(Rc::clone(door)),
             socket: RefCell::new(TcpListener::from_std(socket).map(Rc::new)),
+            early: RefCell::default(),
             leaving: Cell::new(false),
             task: OnceCell::new(),
         });
@@ -79,9 +87,24 @@ impl Post {
     pub(super) fn leave(&self, worker: &Rc<Worker>) {
         self.leaving.set(true);
         if let Ok(socket) = self.socket() {
-            listener::take_in(worker, &self.door(), &socket);
+            let early = &mut self.early.borrow_mut();
+            listener::take_in(worker, &self.door(), &socket, early);
         }
         self.shut();
+        self.drop_early();
+    }
+
+    /// Resets who was accepted and has no slot, as the kernel does with those in the backlog.
+    fn drop_early(&self) {
+        for (client, _) in self.early.take() {
+            connection::reset(&client);
+        }
+    }
+
+    /// Whether somebody may wait for it who came to one of these addresses.
+    pub(super) fn serves_any_of(&self, addresses: &[IpAddr]) -> bool {
+        let own = self.address.ip();
+        !addresses.is_empty() && (own.is_unspecified() || addresses.contains(&own.to_canonical()))
     }
 
     /// Whether it accepts no more.
@@ -94,5 +117,6 @@ impl Post {
         if let Some(task) = self.task.get() {
             task.abort();
         }
+        self.drop_early();
     }
 }

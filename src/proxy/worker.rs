@@ -296,6 +296,17 @@ impl Worker {
             }
         }
         self.absent.replace(absent);
+        self.turn_away();
+    }
+
+    /// Ends those clients of such addresses that wait in a backlog.
+    fn turn_away(&self) {
+        let absent = Arc::clone(&self.absent.borrow().addresses);
+        let posts = self.posts.borrow();
+        let posts = posts.iter().filter(|post| post.serves_any_of(&absent));
+        posts.for_each(|post| listener::turn_away(self, post));
+        // Some may have left the backlog that are to be let in.
+        self.doors.notify_waiters();
     }
 
     /// Says so when none of those clients is left.
@@ -310,6 +321,8 @@ impl Worker {
             .iter()
             .any(|(_, one)| one.is_at(&absent.addresses))
         {
+            // Some have come while the others were ended.
+            self.turn_away();
             departed.store(absent.generation, Ordering::Release);
         }
     }

@@ -89,6 +89,10 @@ const WARREN: &[Test] = &[
         behaviour::clients_are_reset_before_the_address_goes
     ),
     test!(NOTHING, behaviour::thousands_of_silent_clients_are_reset),
+    test!(
+        NOTHING,
+        behaviour::clients_that_wait_for_a_slot_are_reset_too
+    ),
     test!(NOTHING, behaviour::a_group_moves_together),
     test!(
         NOTHING,
