@@ -69,7 +69,7 @@ const WARREN: &[Test] = &[
         NOTHING,
         behaviour::a_hung_node_loses_the_address_and_starts_again_as_backup
     ),
-    test!(NOTHING, behaviour::a_removed_address_is_put_back),
+    test!("/usr/bin/python3", behaviour::a_removed_address_is_put_back),
     test!(NOTHING, behaviour::a_lost_link_releases_at_once),
     test!(NOTHING, behaviour::an_interface_that_appears_later),
     test!(
@@ -88,9 +88,12 @@ const WARREN: &[Test] = &[
         NOTHING,
         behaviour::clients_are_reset_before_the_address_goes
     ),
-    test!(NOTHING, behaviour::thousands_of_silent_clients_are_reset),
     test!(
-        NOTHING,
+        "/usr/bin/python3",
+        behaviour::thousands_of_silent_clients_are_reset
+    ),
+    test!(
+        "/usr/bin/python3",
         behaviour::clients_that_wait_for_a_slot_are_reset_too
     ),
     test!(NOTHING, behaviour::a_group_moves_together),
