@@ -306,7 +306,7 @@ async fn control(
     );
     let _socket_file = serve_admin(&hands)?;
     serve_http(&hands);
-    let monitors = Rc::new(RefCell::new(Monitors::default()));
+    let monitors = Rc::new(RefCell::new(Monitors::new(&hands.changed)));
     let mut control = Control {
         registry: Arc::clone(&registry),
         election: Rc::clone(&election),

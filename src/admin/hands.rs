@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::Events;
 use super::command::{Change, Place};
@@ -29,6 +29,8 @@ pub struct Hands {
     pub(super) events: Rc<Events>,
     /// By worker.
     pub inboxes: Arc<[Inbox]>,
+    /// Rings when somebody has changed something.
+    pub changed: Rc<Notify>,
     maintenance: Maintenance,
     /// Told of each change of a server's state.
     on_change: OnChange,
@@ -57,6 +59,7 @@ impl Hands {
         Rc::new(Self {
             maintenance: Maintenance::new(registry, &inboxes, events),
             inboxes,
+            changed: Rc::default(),
             registry: Arc::clone(registry),
             on_change: Rc::clone(on_change),
             events: Rc::clone(events),
@@ -182,6 +185,7 @@ impl Hands {
             Change::AcceptRate(rate) => self.registry.rate.set(*rate),
             Change::Clear(clear) => self.registry.clear(*clear),
         }
+        self.changed.notify_waiters();
     }
 
     fn pool(&self, place: &Place) -> Arc<Pool> {

@@ -37,18 +37,45 @@ pub type OnChange = Rc<dyn Fn(&Pool, &StateChange)>;
 #[derive(Default)]
 pub struct Monitors {
     running: Vec<Watch>,
+    /// Rings when an operator has changed something.
+    changed: Rc<Notify>,
 }
 
 /// The monitor of one server.
 struct Watch {
-    server: Arc<Server>,
     /// What it was started with.
     check: config::Check,
     send_proxy: config::SendProxy,
     doubt: Arc<Notify>,
     ending: watch::Sender<bool>,
-    /// Loses its sender when the first check has ended.
-    first: watch::Receiver<()>,
+    first: First,
+}
+
+/// The first check of a server.
+#[derive(Clone)]
+struct First {
+    subject: Rc<Subject>,
+    /// What the server was before.
+    health: Health,
+    /// Loses its sender when it has ended.
+    ended: watch::Receiver<()>,
+}
+
+impl First {
+    /// Waits until it has ended, or an operator has said what it was to tell.
+    async fn over(mut self, changed: &Notify) {
+        loop {
+            let changed = changed.notified();
+            if !self.subject.is_checked() || self.subject.health() != self.health {
+                return;
+            }
+            tokio::select! {
+                // Nothing is ever sent: a monitor that has nothing more to wait for drops its end.
+                _ = self.ended.changed() => return,
+                () = changed => {}
+            }
+        }
+    }
 }
 
 impl Watch {
@@ -59,11 +86,21 @@ impl Watch {
 }
 
 impl Monitors {
+    /// None yet. `changed` rings when an operator has changed something.
+    #[must_use]
+    pub fn new(changed: &Rc<Notify>) -> Self {
+        Self {
+            running: Vec::new(),
+            changed: Rc::clone(changed),
+        }
+    }
+
     /// Has every server of the pools watched as its configuration says, and nobody else: monitors
     /// whose check has changed begin again, with the health that the server has, and those of
     /// servers that are in no pool any more end. The future ends when each of those that are there
     /// now has finished its first check (or its first check timed out), so that the daemon knows
-    /// when to start accepting. They run on the current `LocalSet` until it is dropped.
+    /// when to start accepting. A server that an operator takes out of use meanwhile, or whose
+    /// health they set, is not waited for. They run on the current `LocalSet` until it is dropped.
     pub fn follow(
         &mut self,
         pools: &[Arc<Pool>],
@@ -71,7 +108,7 @@ impl Monitors {
     ) -> impl Future<Output = ()> + use<> {
         let mut known: HashMap<_, _> = std::mem::take(&mut self.running)
             .into_iter()
-            .map(|watch| (Arc::as_ptr(&watch.server), watch))
+            .map(|watch| (Arc::as_ptr(&watch.first.subject.server), watch))
             .collect();
         for pool in pools {
             let setup = pool.setup();
@@ -83,10 +120,10 @@ impl Monitors {
         }
         known.values().for_each(Watch::end);
         let firsts: Vec<_> = self.running.iter().map(|one| one.first.clone()).collect();
+        let changed = Rc::clone(&self.changed);
         async move {
-            for mut first in firsts {
-                // Nothing is ever sent: a monitor that has nothing more to wait for drops its end.
-                let _ = first.changed().await;
+            for first in firsts {
+                first.over(&changed).await;
             }
         }
     }
@@ -123,15 +160,14 @@ fn watch_on(
         }
         None => watched(server),
     };
-    let subject = Subject {
+    let subject = Rc::new(Subject {
         pool: Arc::clone(pool),
         server: Arc::clone(server),
         on_change: Rc::clone(on_change),
-    };
+    });
     let ending = watch::Sender::new(false);
-    let first = watch_over(subject, check, Arc::clone(&doubt), ending.subscribe());
+    let first = watch_over(&subject, check, Arc::clone(&doubt), ending.subscribe());
     Watch {
-        server: Arc::clone(server),
         check: check.clone(),
         send_proxy,
         doubt,
@@ -200,30 +236,34 @@ impl Subject {
     }
 }
 
-/// Starts the tasks of one server. The sender goes when its first check has ended.
+/// Starts the tasks of one server.
 fn watch_over(
-    subject: Subject,
+    subject: &Rc<Subject>,
     check: &config::Check,
     doubt: Arc<Notify>,
     ending: watch::Receiver<bool>,
-) -> watch::Receiver<()> {
-    let subject = Rc::new(subject);
+) -> First {
     let server = subject.server.config().clone();
-    let (first, first_ended) = watch::channel(());
+    let (first, ended) = watch::channel(());
+    let health = subject.health();
     let monitor = Monitor {
         label: format!("{}/{}", subject.pool.name, server.name),
         check: check.clone(),
-        verdict: Verdict::of(subject.health(), check.rise, check.fall),
-        resolution: follow_name(&subject, &server, check),
+        verdict: Verdict::of(health, check.rise, check.fall),
+        resolution: follow_name(subject, &server, check),
         server,
-        subject: Rc::clone(&subject),
+        subject: Rc::clone(subject),
         doubt,
         ending,
         first: Some(first),
         asked: tokio::time::Instant::now(),
     };
     spawn_local(monitor.run());
-    first_ended
+    First {
+        subject: Rc::clone(subject),
+        health,
+        ended,
+    }
 }
 
 /// Follows the name of a server that has one. Without checks nobody else tells the pool that there

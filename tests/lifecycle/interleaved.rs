@@ -245,6 +245,36 @@ async fn a_closed_listener_that_gets_the_address_of_an_open_one_closes_it_at_onc
     client_at(after).await.unwrap().echo().await.unwrap();
 }
 
+/// Reloads of a server that is never heard end as soon as an operator has said what it is.
+#[tokio::test]
+async fn a_server_that_an_operator_decides_about_is_not_waited_for() {
+    let (one, slow, warren) = world().await;
+    let only = hanging(&[("one", &one)], "");
+    let both = hanging(&[("one", &one), ("slow", &slow)], "");
+    for decided in [
+        "disable server p/slow",
+        "set server p/slow health up",
+        "set server p/slow health down",
+        "disable health p/slow",
+    ] {
+        let reload = begun(&warren, "", &both).await;
+        assert!(!reload.is_finished());
+        assert_eq!(warren.ask(decided).unwrap(), "\n", "{decided}");
+        let said = tokio::time::timeout(SOON, said(reload)).await;
+        assert!(said.expect(decided).starts_with("Success=1\n"));
+        warren.setup.write("", &only);
+        let removed = tokio::time::timeout(SOON, warren.asked("reload")).await;
+        removed.unwrap().unwrap().unwrap();
+    }
+    // Nor does a start.
+    let mut warren = Setup::new("", &hanging(&[("slow", &slow)], "")).launch();
+    let socket = warren.setup.socket.clone();
+    let bound = async || socket.exists().then_some(());
+    crate::wait::until("the admin socket", SOON, bound).await;
+    assert_eq!(warren.ask("disable server p/slow").unwrap(), "\n");
+    warren.logs("accepting").await;
+}
+
 #[tokio::test]
 async fn a_listener_that_is_closed_before_the_first_checks_does_not_open() {
     let server = Fake::new(Mood::Silent).await;
