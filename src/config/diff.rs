@@ -24,6 +24,10 @@ pub struct Running {
     pub open: u32,
     /// Its address, if an operator has set another one than the file.
     pub address: Option<SocketAddr>,
+    /// Its weight, configured or set.
+    pub weight: u16,
+    /// An operator has put it into maintenance, or drains it.
+    pub withdrawn: bool,
 }
 
 /// The settings of something, in the words of the file.
@@ -106,6 +110,40 @@ pub fn changes(
         }
     }
     lines
+}
+
+/// The pools of `after` that are sure to send nobody anywhere, a line each: the only servers that
+/// they keep or get are withdrawn or have the weight 0.
+#[must_use]
+pub fn without_servers(
+    before: &Config,
+    after: &Config,
+    running: impl Fn(&str, &str) -> Running,
+) -> Vec<String> {
+    let is_out = |pool: &Pool, server: &Server| {
+        let known = before.pools.iter().find(|known| known.name == pool.name);
+        let known = known.and_then(|pool| pool.servers.iter().find(|one| goes_on(one, server)));
+        let Some(known) = known else {
+            return server.weight == 0;
+        };
+        let seen = running(&pool.name, &server.name);
+        // A weight that was set stays unless the file has another one than before.
+        let weight = match known.weight == server.weight {
+            true => seen.weight,
+            false => server.weight,
+        };
+        seen.withdrawn || weight == 0
+    };
+    let empty = |pool: &&Pool| pool.servers.iter().all(|server| is_out(pool, server));
+    let empty = after.pools.iter().filter(empty);
+    empty
+        .map(|pool| format!("pool {} has no usable server", pool.name))
+        .collect()
+}
+
+/// Whether it is the same server, with what an operator has set.
+fn goes_on(before: &Server, after: &Server) -> bool {
+    (&before.name, &before.address) == (&after.name, &after.address)
 }
 
 /// What belongs to the whole process.

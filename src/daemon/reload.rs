@@ -31,6 +31,7 @@ use crate::config::{self, Config};
 use crate::exit;
 use crate::health::monitor::{Monitors, OnChange};
 use crate::lifecycle::Notifier;
+use crate::pool::server::Admin;
 use crate::proxy::inquiry::Inbox;
 use crate::proxy::worker::{CommonLimits, Sockets};
 use crate::stats::{Registry, Scene};
@@ -93,6 +94,8 @@ struct Next {
     config: Arc<Config>,
     plan: Plan,
     warnings: Problems,
+    /// The pools that are sure to have no usable server, a line each.
+    empty: Vec<String>,
 }
 
 impl Reloader {
@@ -138,7 +141,7 @@ impl Reloader {
         match next {
             Ok(next) => Outcome {
                 code: exit::GOOD,
-                text: describe(&next),
+                text: describe(&next) + &lines(&next.empty),
             },
             Err(refusal) => refusal.outcome(),
         }
@@ -252,7 +255,9 @@ impl Reloader {
             |pool: &str, server: &str| running.get(&(pool, server)).copied().unwrap_or_default();
         let mut changes = diff::changes(&scene.config, &config, running);
         changes.extend(difference::lines(&scene.config, &config));
+        let empty = diff::without_servers(&scene.config, &config, running);
         Ok(Next {
+            empty,
             config: Arc::new(config),
             plan: Plan { changes, later },
             warnings,
@@ -338,6 +343,8 @@ fn running(scene: &Scene) -> HashMap<(&str, &str), Running> {
             let running = Running {
                 open: state.open,
                 address: set.filter(|address| address.to_string() != filed),
+                weight: state.weight,
+                withdrawn: state.admin != Admin::Ready,
             };
             ((&*config.name, &*server.name), running)
         })
@@ -348,7 +355,7 @@ fn running(scene: &Scene) -> HashMap<(&str, &str), Running> {
 /// What was changed, or would be, a line each.
 fn describe(next: &Next) -> String {
     let Plan { changes, later } = &next.plan;
-    let mut text: String = changes.iter().map(|line| format!("{line}\n")).collect();
+    let mut text = lines(changes);
     for line in later {
         text.push_str(&format!("{line}: takes effect at the next start\n"));
     }
@@ -361,6 +368,10 @@ fn describe(next: &Next) -> String {
         text.push('\n');
     }
     text
+}
+
+fn lines(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 impl Refusal {

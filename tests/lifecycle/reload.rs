@@ -519,3 +519,17 @@ async fn a_pool_that_is_left_without_a_usable_server_is_named() {
     let last = answer.trim_end().lines().last();
     assert_eq!(last, Some("pool p has no usable server"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_pool_that_a_reload_would_leave_to_withdrawn_servers_is_named_beforehand() {
+    let [one, two] = [Fake::new(Mood::Good).await, Fake::new(Mood::Good).await];
+    let both = checked(&[("one", &one), ("two", &two)]);
+    let warren = Setup::new("", &both).start().await;
+    assert_eq!(warren.ask("disable server p/one").unwrap(), "\n");
+    let planned = || String::from_utf8(tell(&warren, "diff").stdout).unwrap();
+    assert_eq!(planned(), "nothing changes\n");
+    warren.setup.write("", &checked(&[("one", &one)]));
+    let said = "server p/two: removed\npool p has no usable server\n";
+    assert_eq!(planned(), said);
+    assert_eq!(reload(&warren, "", &checked(&[("one", &one)])), said);
+}

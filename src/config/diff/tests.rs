@@ -30,7 +30,7 @@ two = "192.0.2.2:5672"
 fn changed(after: &str) -> Vec<String> {
     let three = Running {
         open: 3,
-        address: None,
+        ..Running::default()
     };
     changes(&config(BASE), &config(after), |_, _| three)
 }
@@ -155,6 +155,7 @@ fn connections_that_stay_are_counted() {
     let set = Running {
         open: 1,
         address: Some("10.0.0.9:5672".parse().unwrap()),
+        ..Running::default()
     };
     assert_eq!(
         changes(&config(BASE), &config(&moved), |_, _| set),
@@ -218,4 +219,31 @@ fn what_takes_a_restart_stays_as_it_is() {
     assert_eq!(after.admin, before.admin);
     let lines = changes(&before, &after, |_, _| Running::default());
     assert_eq!(lines, ["global.drain_timeout 30s -> 1s"]);
+}
+
+#[test]
+fn a_pool_that_keeps_only_withdrawn_servers_is_named() {
+    const EMPTY: &str = "pool rabbit has no usable server";
+    let empty = |after: &str| {
+        let running = |_: &str, server: &str| Running {
+            weight: if server == "zero" { 0 } else { 100 },
+            withdrawn: server == "one",
+            ..Running::default()
+        };
+        let before = config(&(BASE.to_owned() + "zero = \"192.0.2.3:5672\"\n"));
+        without_servers(&before, &config(after), running)
+    };
+    assert_eq!(empty(BASE), Vec::<String>::new());
+    let alone = BASE.replace("two = \"192.0.2.2:5672\"\n", "");
+    assert_eq!(empty(&alone), [EMPTY]);
+    // What was set is kept, and what the file says anew is not.
+    let set = alone.clone() + "zero = \"192.0.2.3:5672\"\n";
+    assert_eq!(empty(&set), [EMPTY]);
+    let weighted = alone.clone() + "zero = { address = \"192.0.2.3:5672\", weight = 7 }\n";
+    assert_eq!(empty(&weighted), Vec::<String>::new());
+    // With another address it is another server, and a new one may be good.
+    let moved = alone.replace("192.0.2.1:", "192.0.2.9:");
+    assert_eq!(empty(&moved), Vec::<String>::new());
+    let new = alone.clone() + "new = { address = \"192.0.2.9:5672\", weight = 0 }\n";
+    assert_eq!(empty(&new), [EMPTY]);
 }
