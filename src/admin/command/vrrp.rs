@@ -27,7 +27,7 @@ fn release(words: &[&str], snapshot: &Snapshot) -> Result<Vec<String>, String> {
         let released = routers.iter().filter(|router| obstacle(router).is_none());
         let names: Vec<String> = released.map(|router| router.name.clone()).collect();
         return match names.is_empty() {
-            true => Err("No virtual router is master here.".to_owned()),
+            true => Err(nothing_to_release(routers)),
             false => Ok(names),
         };
     };
@@ -41,8 +41,23 @@ fn release(words: &[&str], snapshot: &Snapshot) -> Result<Vec<String>, String> {
     };
     match obstacle(router) {
         None => Ok(vec![router.name.clone()]),
-        Some(why) => Err(format!("Virtual router {name} {why}.")),
+        Some(why) => Err(refusal(router, &why)),
     }
+}
+
+/// Why none of these can be released.
+fn nothing_to_release(routers: &[VirtualRouterSnapshot]) -> String {
+    let masters = routers.iter().filter(|router| router.state == "master");
+    let refusals = masters.filter_map(|router| Some(refusal(router, &obstacle(router)?)));
+    let refusals: Vec<String> = refusals.collect();
+    match refusals.is_empty() {
+        true => "No virtual router is master here.".to_owned(),
+        false => refusals.join(" "),
+    }
+}
+
+fn refusal(router: &VirtualRouterSnapshot, why: &str) -> String {
+    format!("Virtual router {} {why}.", router.name)
 }
 
 /// Why it cannot be released, to be read after its name.
@@ -92,8 +107,10 @@ mod tests {
         let refusal = "Virtual router amqp owns its addresses (priority 255): this host has them \
                        always.";
         assert_eq!(released(&["amqp"], owner), Err(refusal.to_owned()));
+        assert_eq!(released(&[], owner), Err(refusal.to_owned()));
         let nobody = Err("No virtual router is master here.".to_owned());
-        assert_eq!(released(&[], owner), nobody);
+        let init = |snapshot: &mut Snapshot| snapshot.virtual_routers[0].state = "init".to_owned();
+        assert_eq!(released(&[], init), nobody);
         let none = |snapshot: &mut Snapshot| snapshot.virtual_routers.clear();
         let nothing = Err("No such virtual router; there are: none.".to_owned());
         assert_eq!(released(&["amqp"], none), nothing);
