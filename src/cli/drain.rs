@@ -48,7 +48,8 @@ pub fn main(options: &Options) -> u8 {
     let over = options.over.as_millis();
     let command = format!("drain server {name} over {over}ms{force}");
     if let Err(words) = talk::tell(&options.socket, &command) {
-        return complain(words);
+        // What is a word on the stats socket is an option here.
+        return complain(words.replace("`force`", "`--force`"));
     }
     if options.no_wait {
         println!("{name} takes no new connections, and those it has are closed.");
