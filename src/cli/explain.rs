@@ -133,8 +133,7 @@ fn explain_routers(
     let routers = snapshot.virtual_routers.iter();
     let wanted = |router: &&VirtualRouterSnapshot| name.is_none_or(|name| router.name == name);
     let pages = routers.clone().filter(wanted).map(|router| {
-        let concerned = |event: &&Event| event.what.concerns_router(&router.name);
-        let events: Vec<_> = events.iter().filter(concerned).collect();
+        let events = events_of(&router.name, events);
         page(&vrrp::explain(router, &snapshot.node), &events)
     });
     let pages: Vec<String> = pages.collect();
@@ -147,6 +146,20 @@ fn explain_routers(
             Err(format!("NAME: {words}"))
         }
     }
+}
+
+/// What has happened to a virtual router, also under the names that it had before.
+fn events_of<'a>(name: &'a str, events: &'a [Event]) -> Vec<&'a Event> {
+    let mut name = name;
+    let concerned = |event: &&'a Event| {
+        let before = event.what.name_before(name);
+        let concerned = before.is_some() || event.what.concerns_router(name);
+        name = before.unwrap_or(name);
+        concerned
+    };
+    let mut found: Vec<_> = events.iter().rev().filter(concerned).collect();
+    found.reverse();
+    found
 }
 
 /// The paragraph in lines, and the latest of its events.
@@ -220,6 +233,37 @@ mod tests {
             both.contains(&format!("{nobody}: amqp, plain are disabled. ")),
             "{both}"
         );
+    }
+
+    #[test]
+    fn a_virtual_router_keeps_its_past_when_a_reload_renames_it() {
+        let becomes = |name: &str, to: &str| What::VirtualRouter {
+            virtual_router: name.to_owned(),
+            from: "init".to_owned(),
+            to: to.to_owned(),
+            reason: "it has started".to_owned(),
+            priority: "150".to_owned(),
+        };
+        let all = [
+            becomes("mq", "init"),
+            becomes("amqp", "backup"),
+            becomes("other", "backup"),
+            What::from("reload: virtual router amqp: name amqp -> mq; priority 150 -> 120"),
+            becomes("mq", "master"),
+            becomes("amqp", "master"),
+        ];
+        let events = (1..).zip(all).map(|(number, what)| Event {
+            number,
+            at_ms: 0,
+            what,
+        });
+        let events: Vec<_> = events.collect();
+        let numbers = |name: &str| -> Vec<u64> {
+            let found = events_of(name, &events);
+            found.iter().map(|event| event.number).collect()
+        };
+        assert_eq!(numbers("mq"), [2, 4, 5]);
+        assert_eq!(numbers("other"), [3]);
     }
 
     #[test]

@@ -126,6 +126,18 @@ impl What {
     pub fn concerns_router(&self, name: &str) -> bool {
         matches!(self, Self::VirtualRouter { virtual_router, .. } if virtual_router == name)
     }
+
+    /// The name that a virtual router had until a reload gave it this one.
+    #[must_use]
+    pub fn name_before(&self, name: &str) -> Option<&str> {
+        let Self::Remark { text } = self else {
+            return None;
+        };
+        let change = text.strip_prefix("reload: virtual router ")?;
+        let (before, change) = change.split_once(": name ")?;
+        let after = change.strip_prefix(before)?.strip_prefix(" -> ")?;
+        (after.split("; ").next() == Some(name)).then_some(before)
+    }
 }
 
 /// The answer to `warren events`.
@@ -222,5 +234,20 @@ mod tests {
             assert!(!what.concerns_server("plain", "r1"), "{what}");
         }
         assert!(router.concerns_router("amqp") && !router.concerns_router("other"));
+    }
+
+    #[test]
+    fn a_virtual_router_is_known_by_the_name_that_it_had() {
+        let told = |change: &str| What::from(&format!("reload: virtual router {change}"));
+        for change in [
+            "amqp: name amqp -> mq",
+            "amqp: name amqp -> mq; priority 9 -> 8",
+        ] {
+            assert_eq!(told(change).name_before("mq"), Some("amqp"), "{change}");
+            assert_eq!(told(change).name_before("amqp"), None, "{change}");
+        }
+        for change in ["mq: priority 9 -> 8", "mq: new", "amqp: name amqp -> mqtt"] {
+            assert_eq!(told(change).name_before("mq"), None, "{change}");
+        }
     }
 }

@@ -22,7 +22,7 @@ fn node(priority: u8) -> Node {
 }
 
 /// What a command prints.
-fn says(warren: &Warren, words: &[&str]) -> String {
+pub(crate) fn says(warren: &Warren, words: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
     command.args(words).arg("--socket").arg(&warren.socket);
     String::from_utf8(command.output().unwrap().stdout).unwrap()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::elector::undisturbed;
+use crate::explain::says;
 use crate::lab::{Host, Lab, Process, connected, until};
 use crate::peer::{Node, PROXY, Warren};
 
@@ -76,6 +77,9 @@ pub(crate) fn the_first_virtual_router_comes_by_a_reload() {
     until("it is master", LONG, || {
         host.has(VIP) && warren.router("state") == "master"
     });
+    until("its event is there", LONG, || {
+        says(&warren, &["events"]).contains("v backup -> master")
+    });
     // What is said of it is what becomes of it.
     let transitions = warren.router("transitions");
     let renamed = routers(150, "\"10.9.0.100/24\"").replace("vrrp.v", "vrrp.w");
@@ -83,6 +87,10 @@ pub(crate) fn the_first_virtual_router_comes_by_a_reload() {
     assert_eq!(said, "virtual router v: name v -> w\n");
     until("it has its new name", LONG, || warren.router("name") == "w");
     assert_eq!(warren.router("transitions"), transitions);
+    let explained = says(&warren, &["explain", "vrrp"]);
+    for past in ["router v backup -> master", "router v: name v -> w"] {
+        assert!(explained.contains(past), "{explained}");
+    }
     let said = reload(&warren, &renamed.replace("router_id = 5", "router_id = 6"));
     assert_eq!(said, "virtual router w: begins anew: router_id 5 -> 6\n");
     until("it is master again", LONG, || {
