@@ -480,6 +480,13 @@ fn health_is_what_an_operator_says_until_a_check_says_otherwise() {
     let _ = both.map(|one| one.ask_line("disable health rabbit/r2"));
     let _ = both.map(|one| one.ask_line("set server rabbit/r2 health down"));
     assert_eq!(same("rabbit", "r2")[4], "0");
+    // The intended difference: HAProxy takes every server for up after maintenance.
+    for command in ["state maint", "health down", "state ready"] {
+        let _ = both.map(|one| one.ask_line(&format!("set server rabbit/r2 {command}")));
+    }
+    let states = both.map(|one| health(one, "rabbit", "r2")[4].clone());
+    assert_eq!(states, ["2", "0"]);
+    let _ = haproxy.ask_line("set server rabbit/r2 health down");
     let down = |rows: &str| {
         let backend = rows.lines().find(|row| row.starts_with("rabbit,BACKEND,"));
         backend.unwrap().split(',').nth(17) == Some("DOWN")
