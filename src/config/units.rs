@@ -73,9 +73,10 @@ pub enum ValueError {
     /// `"localhost:5672"` where we listen.
     #[error("`{0}` is not an IP address")]
     NotAnIp(String),
-    /// `"[::ffff:192.0.2.1]:5672"` where we listen: our IPv6 sockets take IPv6 only.
+    /// `"[::ffff:192.0.2.1]:5672"`: our IPv6 sockets take IPv6 only, so nobody has such an address.
+    /// Holds what to write.
     #[error("an IPv4 address in IPv6 form; write `{0}`")]
-    MappedIpv4(SocketAddr),
+    MappedIpv4(String),
     /// `"10.0.0.0/33"`
     #[error("not an IP address with a prefix length")]
     Network,
@@ -178,6 +179,7 @@ fn host_and_port(text: &str) -> Result<(&str, u16), ValueError> {
 pub fn address(text: &str) -> Result<Address, ValueError> {
     let (host, port) = host_and_port(text)?;
     let host = if let Ok(ip) = host.parse::<IpAddr>() {
+        refuse_mapped(ip, |ip| SocketAddr::new(ip, port).to_string())?;
         Host::Ip(ip)
     } else if is_host_name(host) {
         Host::Name(host.to_owned())
@@ -213,12 +215,50 @@ fn is_host_name(text: &str) -> bool {
 pub fn bind_address(text: &str) -> Result<SocketAddr, ValueError> {
     let (host, port) = host_and_port(text)?;
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return match address.ip().to_canonical() {
-            canonical if canonical == address.ip() => Ok(address),
-            mapped => Err(ValueError::MappedIpv4(SocketAddr::new(mapped, port))),
-        };
+        refuse_mapped(address.ip(), |ip| SocketAddr::new(ip, port).to_string())?;
+        return Ok(address);
     }
     Err(ValueError::NotAnIp(host.to_owned()))
+}
+
+/// An IP address alone.
+///
+/// # Errors
+///
+/// See [`duration`].
+pub fn ip(text: &str) -> Result<IpAddr, ValueError> {
+    let ip = text
+        .parse()
+        .map_err(|_| ValueError::NotAnIp(text.to_owned()))?;
+    refuse_mapped(ip, |ip| ip.to_string())?;
+    Ok(ip)
+}
+
+/// Refuses an IPv4 address in IPv6 form; `write` says it in the right one.
+fn refuse_mapped(ip: IpAddr, write: impl FnOnce(IpAddr) -> String) -> Result<(), ValueError> {
+    match ip.to_canonical() {
+        canonical if canonical == ip => Ok(()),
+        ipv4 => Err(ValueError::MappedIpv4(write(ipv4))),
+    }
+}
+
+/// An address with the length of its prefix; without a length it is a network of its own.
+fn with_prefix(text: &str) -> Result<IpNet, ValueError> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(ip));
+    }
+    text.parse().map_err(|_| ValueError::Network)
+}
+
+/// Bits of an IPv6 address before the IPv4 address that it stands for (RFC 4291, section 2.5.5.2).
+const MAPPED_PREFIX: u8 = 96;
+
+/// The IPv4 network that one in IPv6 form stands for: all of IPv4 if its prefix is too short to say
+/// more.
+fn in_ipv4(network: IpNet) -> Option<IpNet> {
+    let ip = network.addr().to_canonical();
+    let length = network.prefix_len().saturating_sub(MAPPED_PREFIX);
+    (ip != network.addr()).then(|| IpNet::new(ip, length).ok())?
 }
 
 /// A network in CIDR form; an address alone is a network of one.
@@ -227,10 +267,10 @@ pub fn bind_address(text: &str) -> Result<SocketAddr, ValueError> {
 ///
 /// See [`duration`].
 pub fn network(text: &str) -> Result<IpNet, ValueError> {
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(ip));
+    let network = with_prefix(text)?;
+    if let Some(ipv4) = in_ipv4(network) {
+        return Err(ValueError::MappedIpv4(ipv4.trunc().to_string()));
     }
-    let network: IpNet = text.parse().map_err(|_| ValueError::Network)?;
     if network.trunc() != network {
         return Err(ValueError::HostBits(network.trunc()));
     }
@@ -244,10 +284,11 @@ pub fn network(text: &str) -> Result<IpNet, ValueError> {
 ///
 /// See [`duration`].
 pub fn interface_address(text: &str) -> Result<IpNet, ValueError> {
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(ip));
+    let address = with_prefix(text)?;
+    match in_ipv4(address) {
+        Some(ipv4) => Err(ValueError::MappedIpv4(ipv4.to_string())),
+        None => Ok(address),
     }
-    text.parse().map_err(|_| ValueError::Network)
 }
 
 /// The name of a network interface: at most 15 bytes, neither `/` nor white space (the kernel's

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use super::read::{Key, List, Named, Names, Read, Value};
 use crate::config::Address;
 use crate::config::error::Problems;
-use crate::config::units::{self, ValueError};
+use crate::config::units;
 
 const DURATION: &str = "a duration such as \"250ms\", \"5s\", \"10m\", \"1h\" or \"2d\"";
 const NETWORK: &str = "a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
@@ -133,11 +133,7 @@ impl Read for Mode {
 
 impl Read for IpAddr {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Option<Self> {
-        let parse = |text: &str| {
-            text.parse()
-                .map_err(|_| ValueError::NotAnIp(text.to_owned()))
-        };
-        value.form("an IP address such as \"192.0.2.12\"", parse, problems)
+        value.form("an IP address such as \"192.0.2.12\"", units::ip, problems)
     }
 }
 

@@ -82,7 +82,7 @@ fn bind_addresses() {
         ("*:5672", ValueError::NoHost),
         (
             "[::ffff:192.0.2.1]:1",
-            ValueError::MappedIpv4("192.0.2.1:1".parse().unwrap()),
+            ValueError::MappedIpv4("192.0.2.1:1".to_owned()),
         ),
     ] {
         assert_eq!(bind_address(text), Err(error), "{text}");
@@ -100,6 +100,34 @@ fn networks() {
         network("10.1.2.3/8"),
         Err(ValueError::HostBits("10.0.0.0/8".parse().unwrap()))
     );
+}
+
+/// Our IPv6 sockets take IPv6 only: no client has such an address, so a list of them says nothing.
+#[test]
+fn ipv4_in_ipv6_form_is_refused_everywhere() {
+    fn refused<T: std::fmt::Debug>(read: Result<T, ValueError>) -> String {
+        match read {
+            Err(ValueError::MappedIpv4(write)) => write,
+            other => panic!("{other:?}"),
+        }
+    }
+    for (text, write) in [
+        ("::ffff:127.0.0.0/104", "127.0.0.0/8"),
+        ("::ffff:10.1.2.3/104", "10.0.0.0/8"),
+        ("::ffff:10.1.2.3/128", "10.1.2.3/32"),
+        ("::ffff:10.1.2.3", "10.1.2.3/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::ffff:10.0.0.0/90", "0.0.0.0/0"),
+    ] {
+        assert_eq!(refused(network(text)), write, "{text}");
+    }
+    for text in ["::/0", "::/96", "::1/128", "2001:db8::/32", "64:ff9b::/96"] {
+        assert!(network(text).is_ok(), "{text}");
+    }
+    let on_interface = interface_address("::ffff:10.1.2.3/120");
+    assert_eq!(refused(on_interface), "10.1.2.3/24");
+    assert_eq!(refused(ip("::ffff:10.1.2.3")), "10.1.2.3");
+    assert_eq!(refused(address("[::ffff:10.1.2.3]:1")), "10.1.2.3:1");
 }
 
 #[test]
