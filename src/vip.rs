@@ -129,8 +129,9 @@ impl Vip {
         remove(netlink, &claimed, others)
     }
 
-    /// Removes those of the `present` addresses of `interface` that are virtual and nobody's:
-    /// left behind by an earlier run, or put there by somebody else. Returns the latter.
+    /// Removes those of the `present` addresses that are virtual and nobody's: left behind by an
+    /// earlier run, or put there by somebody else. Returns the latter. What has gone by itself, or
+    /// with its interface, is no error.
     ///
     /// # Errors
     ///
@@ -138,18 +139,17 @@ impl Vip {
     pub fn clear(
         &mut self,
         netlink: &mut Netlink,
-        interface: u32,
         present: &[Address],
-    ) -> Result<Vec<IpNet>, NetlinkError> {
+    ) -> Result<Vec<Address>, NetlinkError> {
         let mut foreign = Vec::new();
         for known in present {
             let ip = known.address.addr();
-            if known.interface != interface || !self.ours().any(|ours| ours.addr() == ip) {
+            if !self.ours().any(|ours| ours.addr() == ip) {
                 continue;
             }
-            match netlink.delete(interface, known.address) {
-                Ok(()) if !is_lease(known) => foreign.push(known.address),
-                Ok(()) | Err(NetlinkError::NoAddress) => {}
+            match netlink.delete(known.interface, known.address) {
+                Ok(()) if !is_lease(known) => foreign.push(*known),
+                Ok(()) | Err(NetlinkError::NoAddress | NetlinkError::NoInterface) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -114,10 +114,12 @@ impl Interfaces {
     /// Whether the host needs the address, which is one of `virtual_addresses`: no other of its
     /// kind is left on the interface without them, or it is the first of an IPv4 network, whose
     /// route and other addresses would go with it. Otherwise somebody who had it as a virtual
-    /// address has left it behind.
+    /// address has left it behind, or put it beside ours.
     #[must_use]
     pub fn is_needed(&self, one: &Address, virtual_addresses: &[IpAddr]) -> bool {
-        if is_lease(one) {
+        // What the host needs was there first, and is never put under a lease.
+        let ours = |other: &Address| is_lease(other) && other.address.addr() == one.address.addr();
+        if self.of(one.interface).any(ours) {
             return false;
         }
         let first = one.address.addr().is_ipv4() && !one.secondary && one.address.prefix_len() < 32;
@@ -155,6 +157,17 @@ impl Interfaces {
         found.map(address)
     }
 
+    /// The name of an interface.
+    #[must_use]
+    pub fn name(&self, interface: u32) -> Option<&str> {
+        self.links.get(&interface).map(|link| link.name.as_str())
+    }
+
+    /// The addresses of all interfaces.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.addresses.iter()
+    }
+
     /// The addresses of an interface.
     pub fn of(&self, interface: u32) -> impl Iterator<Item = &Address> {
         self.addresses
@@ -177,7 +190,8 @@ fn kind(address: &Address) -> (bool, bool) {
 }
 
 /// Whether it is an IPv6 address for one network only.
-fn is_link_local(ip: &IpAddr) -> bool {
+#[must_use]
+pub fn is_link_local(ip: &IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
@@ -357,6 +371,8 @@ mod tests {
         assert!(needed(&by_dhcp, &[]), "the first of its network");
         assert!(needed(&left, &["10.0.0.1", "10.0.0.102"]), "none is left");
         assert!(needed(&local, &[]) && needed(&global, &[]), "the only one");
+        let beside = address(2, "10.0.0.101/16");
+        assert!(!needed(&beside, &[]), "it came beside ours");
         assert_eq!(known.of_host(2, ip("10.0.0.101")), None);
         assert_eq!(known.of_host(2, ip("10.0.0.1")), Some(&by_dhcp));
     }

@@ -433,11 +433,17 @@ impl Driver {
             .iter()
             .flat_map(|unit| unit.owned(&self.interfaces));
         self.owned = owned.collect();
-        let mut borrowed = unit::addresses(&self.units);
-        borrowed.retain(|address| !self.owned.contains(address));
+        let borrowed = self.borrowed();
         for unit in &mut self.units {
             unit.look_at_own(&self.interfaces, &borrowed);
         }
+    }
+
+    /// The virtual addresses that the host has to do without.
+    fn borrowed(&self) -> Vec<IpAddr> {
+        let mut borrowed = unit::addresses(&self.units);
+        borrowed.retain(|address| !self.owned.contains(address));
+        borrowed
     }
 
     /// Opens the socket of a port anew when its interface is another one, and learns the address to

@@ -249,6 +249,17 @@ impl Process {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal).unwrap();
     }
 
+    /// Whether SIGSTOP has reached all its threads.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        tasks
+            .map(|task| task.unwrap().path().join("stat"))
+            .all(|stat| {
+                let stat = std::fs::read_to_string(stat).unwrap_or_default();
+                stat.contains(") T ")
+            })
+    }
+
     /// Signals the processes that it started.
     pub(crate) fn signal_children(&self, signal: nix::sys::signal::Signal) {
         let id = self.child.id();

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use crate::lab::{Lab, until};
+use nix::sys::signal::Signal;
+
+use crate::lab::{Host, Lab, until};
 use crate::peer::{Node, PROXY, Warren};
 
 const LONG: Duration = Duration::from_secs(10);
 /// How long it may take until the kernel's word has been acted upon, on a busy machine.
-const AT_ONCE: Duration = Duration::from_millis(300);
+const AT_ONCE: Duration = Duration::from_secs(1);
 const VIP: &str = "10.9.0.100";
 
 fn node(priority: u8) -> Node {
@@ -38,7 +40,7 @@ pub(crate) fn a_backup_does_not_keep_the_address() {
     }
     let log = two.process.log();
     let said = log
-        .matches("somebody put a virtual address on the interface")
+        .matches("somebody put a virtual address on an interface")
         .count();
     assert_eq!(said, 1, "once in a minute: {log}");
     assert_eq!(two.router("state"), "backup");
@@ -54,10 +56,14 @@ pub(crate) fn an_interface_does_not_bring_the_address() {
     until("it waits", LONG, || warren.router("state") == "init");
     lab.plug_in(1, "sooner");
     let host = lab.host(1);
+    // While it runs it would remove the address from wherever it is.
+    warren.process.signal(Signal::SIGSTOP);
+    until("stopped", LONG, || warren.process.is_stopped());
     host.ip(&format!("address add {VIP}/32 dev sooner"));
     host.ip("link set sooner down");
-    assert!(host.ip("address show dev sooner").contains(VIP));
     host.ip("link set sooner name later");
+    assert!(host.ip("address show dev later").contains(VIP));
+    warren.process.signal(Signal::SIGCONT);
     until("removed", AT_ONCE, || {
         !host.ip("address show dev later").contains(VIP)
     });
@@ -70,16 +76,78 @@ pub(crate) fn nothing_of_the_address_stays_behind() {
     let host = lab.host(1);
     let mut warren = Warren::node(host, &node(150));
     until("it is master", LONG, || host.has(VIP));
-    host.ip(&format!("address add {VIP}/32 dev eth0"));
-    std::thread::sleep(Duration::from_millis(300));
+    // The second begins a network of its own, and the host did without it.
+    for (times, stray) in [(1, "10.9.0.100/32 dev eth0"), (2, "10.9.0.100/16 dev eth0")] {
+        host.ip(&format!("address add {stray}"));
+        until("removed", AT_ONCE, || has_only(host, "10.9.0.100/24"));
+        until("counted", LONG, || warren.router("cleared") == times);
+    }
+    host.ip("address add 10.9.0.100/32 dev lo");
+    until("removed", AT_ONCE, || has_only(host, "10.9.0.100/24"));
     assert_eq!(warren.router("state"), "master");
+    assert_eq!(warren.router("put_back"), 0, "ours was there all the time");
+    let log = warren.process.log();
+    let named = "somebody put a virtual address on an interface, and it is removed";
+    assert!(log.contains(named) && log.contains("10.9.0.100/32 dev eth0"));
+    // What came after the last look of who is killed goes with the next one's first.
+    host.ip("address add 10.9.0.100/32 dev eth0");
+    until("removed", AT_ONCE, || has_only(host, "10.9.0.100/24"));
+    warren.process.signal(Signal::SIGKILL);
+    until("the lease ends", LONG, || !host.has(VIP));
+    warren = Warren::node(host, &node(150));
+    until("it is master again", LONG, || host.has(VIP));
     warren.stop();
     assert!(!host.has(VIP), "{}", host.ip("address show dev eth0"));
-    let log = warren.process.log();
-    assert!(
-        log.contains("somebody put a virtual address on the interface"),
-        "{log}"
+}
+
+/// Whether this is the only form in which the host has the address, on one interface.
+fn has_only(host: &Host, address: &str) -> bool {
+    let shown = host.ip("-o address show");
+    let ip = format!("{}/", address.split('/').next().unwrap());
+    let mut words = shown
+        .split_whitespace()
+        .filter(|word| word.starts_with(&ip));
+    words.next() == Some(address) && words.next().is_none()
+}
+
+/// Linux answers on every interface for what it has on any.
+pub(crate) fn a_backup_has_the_address_on_no_interface() {
+    let lab = Lab::new(1);
+    let host = lab.host(1);
+    host.ip("link add br1 type bridge");
+    host.ip("link set br1 addrgenmode none");
+    host.ip("link set br1 up");
+    let routers = "startup_delay = \"60s\"\ninterface = \"eth0\"\nrouter_id = 5\n";
+    let routers = format!(
+        "[vrrp.four]\n{routers}addresses = [\"{VIP}/24\"]\n\
+         [vrrp.six]\n{routers}addresses = [\"fe80::100/64\", \"2001:db8::100/64\"]\n"
     );
+    let warren = Warren::start(host, PROXY, &routers);
+    let router = |at: usize| warren.status()["virtual_routers"][at].clone();
+    until("both are backup", LONG, || {
+        router(0)["state"] == "backup" && router(1)["state"] == "backup"
+    });
+    host.ip("address add fe80::100/64 dev br1 nodad");
+    for (address, place) in [
+        (VIP, "10.9.0.100/32 dev lo"),
+        ("2001:db8::100", "2001:db8::100/128 dev br1"),
+    ] {
+        host.ip(&format!("address add {place}"));
+        until("removed", AT_ONCE, || !host.has(address));
+        let log = || warren.process.log();
+        until("named", LONG, || log().contains(place));
+    }
+    until("counted", LONG, || {
+        router(0)["cleared"] == 1 && router(1)["cleared"] == 1
+    });
+    // This one is for the network of the bridge alone.
+    assert!(host.has("fe80::100"));
+    // A typo must not take an interface off its network.
+    host.ip(&format!("address add {VIP}/24 dev br1"));
+    let named = "is the host's own on another interface, and is left there";
+    until("named", LONG, || warren.process.log().contains(named));
+    assert!(host.has(VIP));
+    assert_eq!(router(0)["cleared"], 1);
 }
 
 /// What `warren vrrp` says, and its exit code.

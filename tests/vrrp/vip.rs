@@ -148,12 +148,19 @@ pub(crate) fn what_was_there_before_is_cleared() {
         left_behind.unwrap();
         let mut vip = Vip::new(nets(&[FOUR, SIX]));
         let present = netlink.addresses().unwrap();
-        let foreign = vip.clear(netlink, eth0, &present).unwrap();
+        let foreign = vip.clear(netlink, &present).unwrap();
+        let foreign: Vec<IpNet> = foreign.iter().map(|one| one.address).collect();
         assert_eq!(foreign, nets(&["10.9.0.100/32"]), "by somebody");
         assert_eq!((find(netlink, FOUR), find(netlink, SIX)), (None, None));
         assert!(find(netlink, "10.9.0.1/24").is_some(), "the host's own");
-        let again = vip.clear(netlink, eth0, &present).unwrap();
+        let again = vip.clear(netlink, &present).unwrap();
         assert_eq!(again, [], "that they are gone is no error");
+        let gone = present.into_iter().map(|one| Address {
+            interface: 4_711,
+            ..one
+        });
+        let gone: Vec<Address> = gone.collect();
+        assert_eq!(vip.clear(netlink, &gone).unwrap(), [], "nor the interface");
     });
 }
 

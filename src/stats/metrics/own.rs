@@ -281,7 +281,7 @@ const ROUTERS: [Family; 17] = [
     ),
     counter(
         "warren_vrrp_addresses_cleared_total",
-        "times somebody else's virtual address was removed from a node that was not master",
+        "times a virtual address that somebody else put on an interface was removed",
         Each::Router(|r, to| to.put(r.cleared)),
     ),
     counter(

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
-use super::unit::Unit;
+use super::unit::{Present, Unit};
 use super::{Driver, LOOK};
 use crate::vip;
 use crate::vrrp::inputs::RESET_LIMIT;
@@ -66,11 +66,16 @@ impl Driver {
         claimed.is_ok()
     }
 
-    /// Removes addresses of a unit that nobody has claimed.
+    /// Removes addresses of a unit where nobody has claimed them.
     pub(super) fn clear(&mut self, unit: usize) {
         let mut claimed = self.claimed(None);
         claimed.extend(self.departing.places());
-        self.units[unit].clear(&mut self.netlink, &self.interfaces, &claimed);
+        let present = Present {
+            interfaces: &self.interfaces,
+            claimed: &claimed,
+            borrowed: &self.borrowed(),
+        };
+        self.units[unit].clear(&mut self.netlink, &present);
     }
 
     /// What is claimed, apart from what one unit has claimed.

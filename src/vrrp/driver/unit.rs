@@ -14,7 +14,7 @@ use crate::vip::{Announcer, Vip};
 use crate::vrrp::dispute::Dispute;
 use crate::vrrp::packet::{Advertisement, ChecksumForm};
 use crate::vrrp::receive::{Accepted, GROUP_V4, GROUP_V6, Receiver, Refusal};
-use crate::vrrp::router::{Member, Proof, Router, State, Transition};
+use crate::vrrp::router::{Member, Proof, Router, State, Transition, Why};
 use crate::vrrp::socket::VrrpSocket;
 use crate::vrrp::status::{Counters, Heard, Past, Priority, REMEMBERED, RouterStatus};
 use crate::vrrp::timing::LOST;
@@ -44,6 +44,8 @@ struct Virtual {
     unsent: u32,
     /// When an address that somebody else put on the interface was last named in the log.
     strays_named_at: Option<Instant>,
+    /// The same of one that is the host's own on another interface.
+    left_named_at: Option<Instant>,
     /// By reason: when a refused packet was last named in the log.
     complained: [Option<Instant>; Refusal::COUNT],
 }
@@ -475,48 +477,6 @@ impl Unit {
         }
     }
 
-    /// Removes virtual addresses that are there though nobody of us has claimed them: those that
-    /// somebody has are `claimed`.
-    pub(super) fn clear(
-        &mut self,
-        netlink: &mut Netlink,
-        interfaces: &Interfaces,
-        claimed: &[(u32, IpNet)],
-    ) {
-        if self.router.state().holds_addresses() || self.release_at.is_some() {
-            return;
-        }
-        let now = Instant::now();
-        for member in &mut self.members {
-            let Some(link) = interfaces.link(&member.config.interface) else {
-                continue;
-            };
-            let is_claimed = |known: &&Address| {
-                let place = (known.interface, known.address.addr());
-                let mut claimed = claimed.iter().map(|(at, one)| (*at, one.addr()));
-                claimed.any(|one| one == place)
-            };
-            let present = interfaces.of(link.index);
-            let present: Vec<_> = present.filter(|one| !is_claimed(one)).copied().collect();
-            let cleared = member.vip.clear(netlink, link.index, &present);
-            let foreign = cleared.as_ref().map_or(0, Vec::len);
-            member.counters.cleared += u64::try_from(foreign).unwrap_or(u64::MAX);
-            let nothing = foreign == 0 && cleared.is_ok();
-            if nothing || member.strays_named_at.is_some_and(|at| now < at + COMPLAIN) {
-                continue;
-            }
-            member.strays_named_at = Some(now);
-            match cleared {
-                Ok(foreign) => tracing::warn!(virtual_router = member.config.name,
-                    addresses = ?foreign,
-                    "somebody put a virtual address on the interface, and it is removed: who is \
-                     not master must not have it"),
-                Err(error) => tracing::error!(virtual_router = member.config.name, %error,
-                    "a virtual address that is on the interface cannot be removed"),
-            }
-        }
-    }
-
     /// Sends an advertisement to the group or to each peer. True when that has failed for as long
     /// as peers wait.
     pub(super) fn advertise(
@@ -635,6 +595,7 @@ impl Virtual {
             past: VecDeque::new(),
             unsent: 0,
             strays_named_at: None,
+            left_named_at: None,
             complained: [None; Refusal::COUNT],
         }
     }
@@ -710,8 +671,10 @@ impl Virtual {
 }
 
 mod adopt;
+mod strays;
 
 pub(super) use adopt::News;
+pub(super) use strays::Present;
 
 #[cfg(test)]
 mod tests;

@@ -81,3 +81,71 @@ fn a_group_is_lowered_once_by_what_is_tracked_twice() {
     rabbit.tell(true, None);
     assert_eq!(arithmetic(&dum0(true)), "150");
 }
+
+/// On which interfaces the virtual addresses of a unit are removed, and on which they are left.
+#[test]
+fn an_address_goes_from_where_nobody_has_claimed_it() {
+    let one = |priority: u8| {
+        let text = format!(
+            "{ONE}priority = {priority}\n[vrrp.six]\ninterface = \"eth0\"\nrouter_id = 51\n\
+             addresses = [\"fe80::100/64\", \"2001:db8::100/64\"]\n"
+        );
+        units(&text).0
+    };
+    let links = [(2, "eth0"), (3, "eth1"), (4, "lo")].map(|(index, name)| Link {
+        index,
+        name: name.to_owned(),
+        hardware: None,
+        carrier: true,
+    });
+    let address = |interface: u32, text: &str| Address {
+        interface,
+        address: text.parse().unwrap(),
+        secondary: false,
+        tentative: false,
+        valid: None,
+        preferred: None,
+        marked: false,
+    };
+    let strays = |unit: &Unit, place: u32, text: &str| {
+        let mut own = vec![address(2, "192.0.2.1/24"), address(4, "127.0.0.1/8")];
+        own.push(address(2, text));
+        own.push(address(place, text));
+        let interfaces = Interfaces::new(links.to_vec(), own);
+        let present = Present {
+            interfaces: &interfaces,
+            claimed: &[(2, text.parse().unwrap())],
+            borrowed: &unit.addresses().collect::<Vec<_>>(),
+        };
+        let (left, strays) = unit.members[0].strays(&present);
+        let shown = |list: Vec<Address>| list.iter().map(|one| one.interface).collect::<Vec<_>>();
+        (shown(left), shown(strays))
+    };
+    let backup = one(100);
+    assert_eq!(strays(&backup[0], 4, "192.0.2.100/32"), (vec![], vec![4]));
+    assert_eq!(strays(&backup[0], 3, "192.0.2.100/32"), (vec![], vec![3]));
+    let own = strays(&backup[0], 3, "192.0.2.100/24");
+    assert_eq!(own, (vec![3], vec![]), "its only one, with a network");
+    assert_eq!(strays(&backup[0], 2, "192.0.2.7/32"), (vec![], vec![]));
+    assert_eq!(
+        strays(&backup[1], 3, "2001:db8::100/128"),
+        (vec![], vec![3])
+    );
+    assert_eq!(strays(&backup[1], 3, "fe80::100/64"), (vec![], vec![]));
+    assert_eq!(strays(&one(255)[0], 4, "192.0.2.100/32"), (vec![], vec![]));
+    // Claimed by a virtual router of that interface.
+    let interfaces = Interfaces::new(links.to_vec(), vec![address(3, "192.0.2.100/24")]);
+    let mut present = Present {
+        interfaces: &interfaces,
+        claimed: &[(3, "192.0.2.100/24".parse().unwrap())],
+        borrowed: &[],
+    };
+    assert_eq!(backup[0].members[0].strays(&present), (vec![], vec![]));
+    // Only in the form in which it is claimed.
+    let claimed = [(2, "192.0.2.100/24".parse().unwrap())];
+    let beside = [address(2, "192.0.2.1/24"), address(2, "192.0.2.100/32")];
+    let interfaces = Interfaces::new(links.to_vec(), beside.to_vec());
+    (present.interfaces, present.claimed) = (&interfaces, &claimed);
+    let (left, strays) = backup[0].members[0].strays(&present);
+    assert_eq!((left, strays), (vec![], vec![beside[1]]));
+}
