@@ -163,6 +163,11 @@ impl Interfaces {
         self.links.get(&interface).map(|link| link.name.as_str())
     }
 
+    /// All links are these, whatever was known.
+    pub fn set_links(&mut self, links: Vec<Link>) {
+        self.links = links.into_iter().map(|link| (link.index, link)).collect();
+    }
+
     /// The addresses of all interfaces.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.addresses.iter()

@@ -484,6 +484,13 @@ impl Driver {
     }
 
     fn look_at_unit(&mut self, unit: usize, now: Instant) {
+        // An interface that goes loses its carrier first, and the kernel says so at once. What it
+        // answers now is the reason that is remembered.
+        if self.units[unit].begins_to_wait(&self.interfaces)
+            && let Ok(links) = self.netlink.links()
+        {
+            self.interfaces.set_links(links);
+        }
         let waiting_for = self.units[unit].waiting_for(&self.interfaces);
         let able = waiting_for.is_none();
         if self.units[unit].set_waiting_for(waiting_for) {

@@ -186,6 +186,12 @@ pub(crate) fn an_interface_that_appears_later() {
     until("it has the address", LONG, || lab.host(1).has(VIP));
     lab.host(1).ip("link delete later");
     until("it waits again", LONG, || warren.router("state") == "init");
+    let reason = "waits for interface later, which does not exist";
+    assert_eq!(warren.router("why"), reason, "as the log says it");
+    let log = warren.process.log();
+    let words = format!("from=master to=init reason=\"{reason}\"");
+    assert!(log.contains(&words), "{log}");
+    assert!(!log.contains("ERROR"), "it took the address along: {log}");
     lab.plug_in(1, "later");
     until("it has the address again", LONG, || lab.host(1).has(VIP));
 }

@@ -57,6 +57,8 @@ pub(super) struct Unit {
     name: String,
     priority: Priority,
     waiting_for: Option<String>,
+    /// Why it is in its state, as the log says it.
+    reason: String,
     /// Where it stands among the units of the configuration.
     pub(super) place: usize,
     /// It is not wanted any more, and goes when it has let go.
@@ -104,6 +106,7 @@ impl Unit {
                 penalties: Vec::new(),
             },
             waiting_for: Some("the first look at its interface".to_owned()),
+            reason: Why::NotReady.to_string(),
             place: 0,
             ending: false,
             present: false,
@@ -317,6 +320,11 @@ impl Unit {
         Some(format!("{what} of interface {interface} to send from"))
     }
 
+    /// Whether it waits for something that it did not wait for before.
+    pub(super) fn begins_to_wait(&self, interfaces: &Interfaces) -> bool {
+        self.waiting_for.is_none() && self.waiting_for(interfaces).is_some()
+    }
+
     /// Takes note of what it waits for; true when it begins or ceases to wait.
     pub(super) fn set_waiting_for(&mut self, waiting_for: Option<String>) -> bool {
         let changed = self.waiting_for.is_some() != waiting_for.is_some();
@@ -519,10 +527,11 @@ impl Unit {
     /// One line in the log, one for the events, and the counters.
     pub(super) fn report(&mut self, transition: Transition) {
         let Transition { from, to, why } = transition;
-        let mut reason = why.to_string();
-        if let Some(what) = &self.waiting_for {
-            reason = format!("waits for {what}");
-        }
+        let reason = match &self.waiting_for {
+            Some(what) if why == Why::Unable => format!("waits for {what}"),
+            Some(_) | None => why.to_string(),
+        };
+        self.reason.clone_from(&reason);
         tracing::info!(virtual_router = self.name, from, to, reason,
             priority = %self.priority, "virtual router changed");
         let (at, _) = self.router.since();
@@ -546,13 +555,13 @@ impl Unit {
     }
 
     pub(super) fn status(&self, now: Instant) -> impl Iterator<Item = RouterStatus> {
-        let (since, why) = self.router.since();
-        let why = match self.router.obstacle(now) {
-            Some((theirs, obstacle)) => {
-                format!("{why}; leaves a master of priority {theirs} alone: {obstacle}")
-            }
-            None => why.to_string(),
-        };
+        let (since, _) = self.router.since();
+        let mut why = self.reason.clone();
+        if let Some((theirs, obstacle)) = self.router.obstacle(now) {
+            why.push_str(&format!(
+                "; leaves a master of priority {theirs} alone: {obstacle}"
+            ));
+        }
         self.members.iter().map(move |member| RouterStatus {
             name: member.config.name.clone(),
             interface: member.config.interface.clone(),
