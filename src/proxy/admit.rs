@@ -54,6 +54,8 @@ async fn read_header(client: &TcpStream, buffer: &mut Vec<u8>) -> Result<Header,
         let mut chunk = [0; 512];
         let chunk = &mut chunk[..room.min(512)];
         match client.try_read(chunk) {
+            // As a check of the balancer in front does it: it has not said anything wrong.
+            Ok(0) if buffer.is_empty() => return Err(Cause::ClientClosed),
             Ok(0) => return Err(Cause::BadProxyHeader),
             Ok(count) => buffer.extend_from_slice(&chunk[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,

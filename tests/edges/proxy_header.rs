@@ -215,6 +215,29 @@ fn wrong_headers_are_refused_at_once() {
     finish(warren, &server);
 }
 
+/// As a balancer in front checks whether somebody listens.
+#[test]
+fn who_closes_without_a_word_has_sent_no_broken_header() {
+    let server = Server::start();
+    let mut warren = start(&server, "off");
+    for (said, ending, by, code) in [
+        (&b""[..], "client-closed", "client", "CC"),
+        (&V1[..20], "bad-proxy-header", "us", "PR"),
+    ] {
+        let mut client = connect(&warren);
+        let address = address_of(&client);
+        client.write_all(said).unwrap();
+        drop(client);
+        let account = warren.account(address);
+        assert_eq!(account["ending"], ending);
+        assert_eq!(account["by"], by);
+        assert_eq!(account["during"], "admitting");
+        assert_eq!(account["code"], code);
+    }
+    assert!(server.accept_now().is_none());
+    finish(warren, &server);
+}
+
 #[test]
 fn a_header_from_an_untrusted_source_is_not_believed() {
     let server = Server::start();
