@@ -17,6 +17,8 @@ const MOST_RETRIES: i64 = 100;
 pub(super) const MOST_QUEUED: i64 = 1_000_000;
 /// RabbitMQ's default heartbeat; a peer is dead after two silent ones (AMQP 0-9-1, section 4.2.7).
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// How often a worker looks for idle connections. A shorter timeout would promise too much.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Resolves all pools.
 pub(super) fn resolve(
@@ -32,7 +34,7 @@ pub(super) fn resolve(
 
 fn one(pool: &Named<file::Pool>, outside: &Outside<'_>, problems: &mut Problems) -> Pool {
     let file = &pool.value;
-    warn_of_short_idle_timeout(file, problems);
+    check_idle_timeout(file, problems);
     let seconds = Duration::from_secs;
     let tick = Duration::from_millis(1);
     Pool {
@@ -60,15 +62,15 @@ fn one(pool: &Named<file::Pool>, outside: &Outside<'_>, problems: &mut Problems)
     }
 }
 
-fn warn_of_short_idle_timeout(file: &file::Pool, problems: &mut Problems) {
+fn check_idle_timeout(file: &file::Pool, problems: &mut Problems) {
     let Some(given) = file.idle_timeout.given() else {
         return;
     };
     match given.value {
-        Some(timeout) if timeout.is_zero() => problems.push(
+        Some(timeout) if timeout < SWEEP => problems.push(
             Problem::error("E0105", format!("`{}` is out of range", given.path))
                 .at(given.at.clone(), "too little")
-                .help("accepted: \"off\", or \"1ms\" to \"365d\""),
+                .help("accepted: \"off\", or \"1s\" to \"365d\""),
         ),
         Some(timeout) if timeout < 2 * HEARTBEAT => problems.push(
             Problem::warning("W0203", "the idle timeout can end healthy AMQP connections")
