@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -404,16 +405,26 @@ pub enum VrrpChecksum {
 /// Every problem of the file, in the order of the file.
 pub fn load(path: &Path, is_daemon: bool) -> Result<(Config, Problems), Problems> {
     let origin = path.display().to_string();
-    let text = read_text(path, MOST_BYTES).map_err(|reason| {
-        let mut problems = Problems::new("", &origin);
-        problems.push(Problem::error(
-            "E0101",
-            format!("cannot read {origin}: {reason}"),
-        ));
-        problems
-    })?;
+    let bytes = read_bytes(path, MOST_BYTES).map_err(|reason| unreadable(&origin, &reason, b""))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| unreadable(&origin, &not_utf8(&error), error.as_bytes()))?;
     let base = path.parent().unwrap_or(Path::new("."));
     parse_within(&text, &origin, base, surroundings(is_daemon))
+}
+
+/// The one problem of a file that cannot be read, at the first of the `bytes` that is not text.
+fn unreadable(origin: &str, reason: &str, bytes: &[u8]) -> Problems {
+    let mut problem = Problem::error("E0101", format!("cannot read {origin}: {reason}"));
+    if let Err(error) = std::str::from_utf8(bytes) {
+        let at = error.valid_up_to();
+        problem = problem
+            .at(at..at + char::REPLACEMENT_CHARACTER.len_utf8(), "this byte")
+            .help("accepted: TOML, which is text in UTF-8");
+    }
+    // Up to there the text stays as it is.
+    let mut problems = Problems::new(&String::from_utf8_lossy(bytes), origin);
+    problems.push(problem);
+    problems
 }
 
 /// Resolves the text of a configuration that came from `origin` (for messages), for the daemon on
@@ -495,6 +506,15 @@ fn interfaces() -> Option<Vec<Interface>> {
 
 /// The text of a file of at most `most` bytes; the error is in words.
 fn read_text(path: &Path, most: u64) -> Result<String, String> {
+    String::from_utf8(read_bytes(path, most)?).map_err(|error| not_utf8(&error))
+}
+
+fn not_utf8(error: &FromUtf8Error) -> String {
+    let position = error.utf8_error().valid_up_to();
+    format!("not UTF-8 at byte {position}")
+}
+
+fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| in_words(&error))?;
     file.take(most + 1)
@@ -503,10 +523,7 @@ fn read_text(path: &Path, most: u64) -> Result<String, String> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
         return Err(format!("longer than {most} bytes"));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let position = error.utf8_error().valid_up_to();
-        format!("not UTF-8 at byte {position}")
-    })
+    Ok(bytes)
 }
 
 /// The error without the number that the standard library adds.

@@ -29,11 +29,15 @@ const MACHINE: Surroundings = Surroundings {
 
 /// What a host has where that matters.
 fn interfaces() -> Vec<Interface> {
-    let addresses = ["192.0.2.11/24", "fe80::11/64"];
-    vec![Interface {
-        name: "eth0".to_owned(),
+    let one = |(name, addresses): (&str, [&str; 2])| Interface {
+        name: name.to_owned(),
         addresses: addresses.map(|address| address.parse().unwrap()).to_vec(),
-    }]
+    };
+    let all = [
+        ("lo", ["127.0.0.1/8", "::1/128"]),
+        ("eth0", ["192.0.2.11/24", "fe80::11/64"]),
+    ];
+    all.map(one).to_vec()
 }
 
 fn parse(text: &str) -> Result<(Config, Problems), Problems> {
@@ -286,10 +290,17 @@ fn check_of_what_cannot_be_read() {
         );
     }
     let binary = tempfile::NamedTempFile::new().unwrap();
-    fs::write(binary.path(), b"a = \"\xff\"").unwrap();
+    fs::write(binary.path(), b"b = 1\na = \"\xff\xfe\" # \xc3\n").unwrap();
     let output = check(binary.path(), &[]);
     assert_eq!(output.status.code(), Some(78));
-    assert!(text(&output.stderr).contains("not UTF-8 at byte 5"));
+    let file = binary.path().display();
+    let expected = format!(
+        "error[E0101]: cannot read {file}: not UTF-8 at byte 11\n --> {file}:2:6\n  |\n\
+         2 | a = \"\u{fffd}\u{fffd}\" # \u{fffd}\n  |      ^ this byte\n  |\n  = help: \
+         accepted: TOML, which is text in UTF-8\n"
+    );
+    let stderr = text(&output.stderr);
+    assert!(stderr.starts_with(&expected), "{stderr}");
 }
 
 /// A password file stands beside the configuration, wherever the process was started.

@@ -77,6 +77,9 @@ pub enum ValueError {
     /// Holds what to write.
     #[error("an IPv4 address in IPv6 form; write `{0}`")]
     MappedIpv4(String),
+    /// `"[fe80::1]:5672"`, `"224.0.0.1:5672"` as a server: what it is instead.
+    #[error("{0}")]
+    NoServer(&'static str),
     /// `"10.0.0.0/33"`
     #[error("not an IP address with a prefix length")]
     Network,
@@ -180,6 +183,7 @@ pub fn address(text: &str) -> Result<Address, ValueError> {
     let (host, port) = host_and_port(text)?;
     let host = if let Ok(ip) = host.parse::<IpAddr>() {
         refuse_mapped(ip, |ip| SocketAddr::new(ip, port).to_string())?;
+        refuse_unconnectable(ip)?;
         Host::Ip(ip)
     } else if is_host_name(host) {
         Host::Name(host.to_owned())
@@ -187,6 +191,20 @@ pub fn address(text: &str) -> Result<Address, ValueError> {
         return Err(ValueError::Host(host.to_owned()));
     };
     Ok(Address { host, port })
+}
+
+/// Refuses an address that no connection can be made to.
+fn refuse_unconnectable(ip: IpAddr) -> Result<(), ValueError> {
+    if ip.is_multicast() {
+        return Err(ValueError::NoServer("a multicast address"));
+    }
+    match ip {
+        IpAddr::V4(ip) if ip.is_broadcast() => Err(ValueError::NoServer("the broadcast address")),
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => Err(ValueError::NoServer(
+            "link-local, and there is no way to say on which interface",
+        )),
+        IpAddr::V4(_) | IpAddr::V6(_) => Ok(()),
+    }
 }
 
 /// Letters, digits, hyphens and underscores between dots (RFC 1123, section 2.1, and the

@@ -98,7 +98,7 @@ fn pool(listener: &Named<Listen>, pools: &[&str], problems: &mut Problems) -> Op
 /// How many pools a message lists.
 const MOST_LISTED: usize = 10;
 
-fn available(pools: &[&str]) -> String {
+pub(super) fn available(pools: &[&str]) -> String {
     let listed = pools[..pools.len().min(MOST_LISTED)].join(", ");
     match pools.len().saturating_sub(MOST_LISTED) {
         0 => format!("accepted: {listed}"),

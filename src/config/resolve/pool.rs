@@ -90,8 +90,11 @@ fn check_idle_timeout(file: &file::Pool, problems: &mut Problems) {
 }
 
 fn servers(pool: &Named<file::Pool>, problems: &mut Problems) -> Vec<Server> {
+    if matches!(pool.value.servers, Key::Wrong) {
+        return Vec::new();
+    }
     let given = names(&pool.value.servers);
-    if given.is_empty() && !matches!(pool.value.servers, Key::Wrong) {
+    if given.is_empty() {
         if !problems.has_syntax_errors() {
             let name = &pool.name;
             problems.push(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::listener::available;
 use super::{HOUR, length, names, number, or};
 use crate::config::error::{Problem, Problems};
 use crate::config::file::read::{Key, Named};
@@ -328,11 +329,15 @@ fn track_pools(file: &Vrrp, pools: &[&str], problems: &mut Problems) -> Vec<Trac
     let mut tracked = Vec::new();
     for named in names(&file.track_pools) {
         let Some(pool) = pools.iter().position(|name| *name == named.name) else {
-            problems.push(
-                Problem::error("E0108", format!("there is no pool `{}`", named.name))
-                    .at(named.at.clone(), "not a [pool.NAME] of this file")
-                    .did_you_mean(&named.name, pools.iter().copied()),
-            );
+            // Without any pool there is a problem of its own.
+            if !pools.is_empty() {
+                problems.push(
+                    Problem::error("E0108", format!("there is no pool `{}`", named.name))
+                        .at(named.at.clone(), "not a [pool.NAME] of this file")
+                        .did_you_mean(&named.name, pools.iter().copied())
+                        .help(available(pools)),
+                );
+            }
             continue;
         };
         if let Some(weight) = weight(&named.value, problems) {
@@ -404,6 +409,7 @@ fn check_host(
     }
     unicast::check_own_peers(
         named,
+        &router.peers,
         interfaces.iter().flat_map(|one| &one.addresses),
         problems,
     );

@@ -85,14 +85,17 @@ pub(super) fn check_source(named: &Named<Vrrp>, interface: &Interface, problems:
     }
 }
 
+/// `peers` are those of the file with which nothing else is wrong.
 pub(super) fn check_own_peers<'a>(
     named: &Named<Vrrp>,
+    peers: &[IpAddr],
     own: impl Iterator<Item = &'a IpNet>,
     problems: &mut Problems,
 ) {
     let own: Vec<IpAddr> = own.map(IpNet::addr).collect();
-    for (peer, at) in named.value.peers.value().into_iter().flatten() {
-        if own.contains(peer) {
+    let given = || named.value.peers.value().into_iter().flatten();
+    for peer in peers.iter().filter(|peer| own.contains(peer)) {
+        if let Some((_, at)) = given().find(|(one, _)| one == peer) {
             problems.push(
                 Problem::error(
                     "E0105",
