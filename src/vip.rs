@@ -82,7 +82,7 @@ impl Vip {
     /// See [`NetlinkError`]; none of the addresses is there then.
     pub fn claim(&mut self, netlink: &mut Netlink, interface: u32) -> Result<(), NetlinkError> {
         self.interface = Some(interface);
-        let claimed = self.renew(netlink);
+        let claimed = self.renew(netlink).map(drop);
         if claimed.is_err() {
             // What remains is removed by the kernel when its lease ends.
             let _ = self.release(netlink, &[]);
@@ -90,17 +90,18 @@ impl Vip {
         claimed
     }
 
-    /// Starts the lease anew, and puts back what is missing.
+    /// Starts the lease anew, and puts back what is missing: whether something was.
     ///
     /// # Errors
     ///
     /// See [`NetlinkError`].
-    pub fn renew(&mut self, netlink: &mut Netlink) -> Result<(), NetlinkError> {
+    pub fn renew(&mut self, netlink: &mut Netlink) -> Result<bool, NetlinkError> {
+        let mut missing = false;
         let Some(interface) = self.interface else {
-            return Ok(());
+            return Ok(missing);
         };
         for address in self.ours() {
-            netlink.add(&NewAddress {
+            missing |= netlink.add(&NewAddress {
                 interface,
                 address,
                 valid: LEASE,
@@ -111,7 +112,7 @@ impl Vip {
                 prefix_route: false,
             })?;
         }
-        Ok(())
+        Ok(missing)
     }
 
     /// Removes the addresses, but for those that others have claimed as well.

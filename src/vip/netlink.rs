@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use nix::errno::Errno;
@@ -25,13 +26,16 @@ pub mod message;
 pub use message::link::NewLink;
 pub use message::{Address, Change, Link, NewAddress};
 
-use message::{Body, Message, messages};
+use message::{Body, Message, Renewal, messages};
 
 /// The kernel answers within its system call; this is for a kernel that does not, in milliseconds.
 const PATIENCE: i64 = 500;
 /// A dump that something changed under lacks what was there all the time, and is repeated. One of a
 /// few addresses fits into one datagram, under which nothing can change.
 const DUMPS: usize = 8;
+/// No further dump is begun after this long: with many addresses one takes a while, and whoever
+/// asks has advertisements to send.
+const DUMPING: Duration = Duration::from_millis(50);
 /// Several messages of a dump come in one datagram of at most this size.
 const DATAGRAM: usize = 64 << 10;
 /// Notifications that may wait while we do something else.
@@ -51,6 +55,9 @@ pub enum NetlinkError {
     /// EADDRNOTAVAIL: there is no such address to remove.
     #[error("no such address")]
     NoAddress,
+    /// EEXIST: there is such an address already.
+    #[error("the address is there already")]
+    Exists,
     /// Something changed during each of several dumps.
     #[error("addresses or links change too fast to be read")]
     Changing,
@@ -70,6 +77,8 @@ impl From<Errno> for NetlinkError {
             Self::NoInterface
         } else if errno == Errno::EADDRNOTAVAIL {
             Self::NoAddress
+        } else if errno == Errno::EEXIST {
+            Self::Exists
         } else if errno == Errno::EAGAIN {
             Self::Silent
         } else {
@@ -119,14 +128,22 @@ impl Netlink {
         })
     }
 
-    /// Adds an address, or renews it if it is there.
+    /// Adds an address, or renews it if it is there. Returns which: whether it was added.
     ///
     /// # Errors
     ///
     /// See [`NetlinkError`]; the address is not there, or as before.
-    pub fn add(&mut self, address: &NewAddress) -> Result<(), NetlinkError> {
+    pub fn add(&mut self, address: &NewAddress) -> Result<bool, NetlinkError> {
         let sequence = self.next();
-        self.carry_out(&message::new_address(sequence, address))
+        let request = message::new_address(sequence, address, Renewal::Refused);
+        match self.carry_out(&request) {
+            Ok(()) => return Ok(true),
+            Err(NetlinkError::Exists) => {}
+            Err(error) => return Err(error),
+        }
+        let sequence = self.next();
+        self.carry_out(&message::new_address(sequence, address, Renewal::Allowed))?;
+        Ok(false)
     }
 
     /// Removes an address.
@@ -223,9 +240,13 @@ impl Netlink {
         request: fn(u32) -> Vec<u8>,
         pick: fn(Change) -> Option<T>,
     ) -> Result<Vec<T>, NetlinkError> {
+        let begun = Instant::now();
         for _ in 0..DUMPS {
             if let Some(whole) = self.dump_once(request, pick)? {
                 return Ok(whole);
+            }
+            if begun.elapsed() >= DUMPING {
+                break;
             }
         }
         Err(NetlinkError::Changing)

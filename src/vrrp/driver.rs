@@ -48,6 +48,8 @@ use wanted::wanted;
 /// Packets taken from one socket before the deadlines are looked at: a flood must not hold up our
 /// own advertisements.
 const PACKETS_PER_WAKE: usize = 64;
+/// The same of the changes of interfaces and addresses.
+const CHANGES_PER_WAKE: usize = 64;
 /// The clocks may drift apart by this much without anybody having been suspended.
 const SUSPENDED: Duration = Duration::from_millis(200);
 /// How often it is looked whether the workers have reset their clients.
@@ -381,11 +383,15 @@ impl Driver {
     /// Takes what the kernel tells of interfaces and addresses.
     fn take_changes(&mut self, now: Instant) {
         let mut changed = false;
-        while let Some(changes) = self.monitor.receive() {
+        for _ in 0..CHANGES_PER_WAKE {
+            let Some(changes) = self.monitor.receive() else {
+                break;
+            };
             for change in changes {
                 changed = true;
                 if change == Change::Overflow {
-                    self.read_at = Some(now);
+                    // Not before its time if it has just failed.
+                    self.read_at.get_or_insert(now);
                 }
                 self.interfaces.apply(&change);
             }
@@ -499,10 +505,7 @@ impl Driver {
         }
         self.look_at_priority(unit, now);
         if self.units[unit].router.state().holds_addresses() && self.has_lost(unit, now) {
-            tracing::warn!(
-                virtual_router = self.units[unit].name(),
-                "somebody removed a virtual address"
-            );
+            self.units[unit].name_removed();
             self.feed(unit, Event::AddressLost, now);
             self.units[unit].was_put_back();
         }
@@ -543,7 +546,7 @@ impl Driver {
 
     /// Performs what a router answered. What fails is told.
     fn perform_all(&mut self, unit: usize, actions: Actions, now: Instant) {
-        let mut next = Some(actions);
+        let (mut next, mut lost) = (Some(actions), false);
         // Each failure is answered by another attempt or by giving up, after a few.
         while let Some(actions) = next.take() {
             let mut failed = None;
@@ -555,6 +558,10 @@ impl Driver {
                 failed = self.perform(unit, action, now).or(failed);
             }
             next = failed.map(|event| self.units[unit].router.handle(event, now));
+            lost |= failed == Some(Event::AddressLost);
+        }
+        if lost {
+            self.units[unit].was_put_back();
         }
     }
 
@@ -566,13 +573,19 @@ impl Driver {
                 let cannot = self.units[unit].advertise(member, priority, socket);
                 return cannot.then_some(Event::CannotAdvertise);
             }
-            Action::Renew => {
-                if let Err(error) = self.units[unit].renew(&mut self.netlink) {
+            // Before the kernel's word of it was heard, which may be lost.
+            Action::Renew => match self.units[unit].renew(&mut self.netlink) {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.units[unit].name_removed();
+                    return Some(Event::AddressLost);
+                }
+                Err(error) => {
                     tracing::error!(virtual_router = self.units[unit].name(), %error,
                         "the virtual addresses cannot be renewed");
                     return Some(Event::AddressLost);
                 }
-            }
+            },
             Action::Announce => self.units[unit].announce(&self.announcer, &self.interfaces),
             Action::ResetClients => {
                 self.units[unit].leave();

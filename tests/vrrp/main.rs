@@ -143,6 +143,10 @@ const WARREN: &[Test] = &[
     test!(NOTHING, strays::an_interface_does_not_bring_the_address),
     test!(NOTHING, strays::nothing_of_the_address_stays_behind),
     test!(NOTHING, strays::a_backup_has_the_address_on_no_interface),
+    test!(
+        NOTHING,
+        strays::a_removed_address_is_counted_in_a_storm_of_changes
+    ),
     test!(NOTHING, strays::two_masters_are_named),
     test!(NOTHING, unicast::ipv6_peers_that_are_not_link_local),
     test!(NOTHING, unicast::the_source_is_in_the_network_of_the_peer),

@@ -150,6 +150,39 @@ pub(crate) fn a_backup_has_the_address_on_no_interface() {
     assert_eq!(router(0)["cleared"], 1);
 }
 
+/// More changes than the kernel keeps for us. What was lost among them is found by the renewal.
+pub(crate) fn a_removed_address_is_counted_in_a_storm_of_changes() {
+    let lab = Lab::new(1);
+    let host = lab.host(1);
+    let slow = Node {
+        interval: 1_000,
+        ..node(150)
+    };
+    let warren = Warren::node(host, &slow);
+    until("it is master", LONG, || host.has(VIP));
+    host.ip("link add many type bridge");
+    host.ip("link set many up");
+    let batch: String = (0..10_000)
+        .map(|n| format!("address add 10.20.{}.{}/32 dev many\n", n / 250, n % 250))
+        .collect();
+    let file = host.file("batch");
+    std::fs::write(&file, batch).unwrap();
+    let mut storm = host.inside("ip");
+    storm.arg("-batch").arg(file);
+    let mut storm = host.start(storm);
+    std::thread::sleep(Duration::from_millis(300));
+    host.ip(&format!("address delete {VIP}/24 dev eth0"));
+    until("counted", LONG, || warren.router("put_back") == 1);
+    assert_eq!(storm.wait(LONG), Some(0));
+    until("it is back", LONG, || host.has(VIP));
+    assert_eq!(warren.router("state"), "master");
+    assert_eq!(warren.router("put_back"), 1, "once");
+    let log = warren.process.log();
+    assert!(log.contains("somebody removed a virtual address"), "{log}");
+    let failed = log.matches("the interfaces cannot be read").count();
+    assert!(failed < 20, "tried again every second: {log}");
+}
+
 /// What `warren vrrp` says, and its exit code.
 pub(crate) fn vrrp(warren: &Warren) -> (String, Option<i32>) {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_warren"))

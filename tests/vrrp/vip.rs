@@ -88,7 +88,7 @@ pub(crate) fn an_address_that_is_renewed_stays() {
     let lab = Lab::new(1);
     on(lab.host(1), |netlink, eth0| {
         let mut vip = Vip::new(nets(&[FOUR, SIX]));
-        vip.renew(netlink).unwrap();
+        assert!(!vip.renew(netlink).unwrap());
         assert_eq!(find(netlink, FOUR), None, "nothing was claimed");
         vip.claim(netlink, eth0).unwrap();
         let begun = Instant::now();
@@ -97,12 +97,15 @@ pub(crate) fn an_address_that_is_renewed_stays() {
             for address in [FOUR, SIX] {
                 assert!(find(netlink, address).is_some(), "{address}");
             }
-            vip.renew(netlink).unwrap();
+            assert!(!vip.renew(netlink).unwrap(), "nothing was missing");
         }
-        netlink.delete(eth0, FOUR.parse().unwrap()).unwrap();
-        assert_eq!(find(netlink, FOUR), None);
-        vip.renew(netlink).unwrap();
-        assert!(find(netlink, FOUR).is_some(), "put back");
+        for address in [FOUR, SIX] {
+            netlink.delete(eth0, address.parse().unwrap()).unwrap();
+            assert_eq!(find(netlink, address), None);
+            assert!(vip.renew(netlink).unwrap(), "{address} was missing");
+            assert!(find(netlink, address).is_some(), "put back");
+            assert!(!vip.renew(netlink).unwrap());
+        }
     });
 }
 

@@ -40,6 +40,7 @@ const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_REPLACE: u16 = 0x100;
+const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_DUMP: u16 = 0x300;
 
@@ -82,6 +83,15 @@ pub struct NewAddress {
     /// Whether the kernel shall add the route to the address's network (IPv6 only; the IPv4 route
     /// has no lifetime and is shared with other addresses by itself).
     pub prefix_route: bool,
+}
+
+/// Whether an address that is to be added may be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// Its lifetimes begin anew then.
+    Allowed,
+    /// That is an error (EEXIST).
+    Refused,
 }
 
 /// An address of an interface.
@@ -160,10 +170,14 @@ pub enum Body {
     Other,
 }
 
-/// The request to add or renew an address.
+/// The request to add an address, and to renew it if it is there and that is `allowed`.
 #[must_use]
-pub fn new_address(sequence: u32, new: &NewAddress) -> Vec<u8> {
-    let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+pub fn new_address(sequence: u32, new: &NewAddress, allowed: Renewal) -> Vec<u8> {
+    let there = match allowed {
+        Renewal::Allowed => NLM_F_REPLACE,
+        Renewal::Refused => NLM_F_EXCL,
+    };
+    let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | there;
     let mut request = Request::new(RTM_NEWADDR, flags, sequence);
     request.address(new.interface, new.address);
     let mut lifetime = [0; 16];

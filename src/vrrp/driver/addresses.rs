@@ -87,9 +87,11 @@ impl Driver {
     }
 
     /// Whether one of the addresses that are claimed is not there. Notifications may be outdated:
-    /// the kernel is asked before anything follows from them.
+    /// the kernel is asked before anything follows from them. If it could not say just now, the
+    /// next renewal tells.
     pub(super) fn has_lost(&mut self, unit: usize, now: Instant) -> bool {
-        if !self.units[unit].has_lost(&self.interfaces) {
+        let has_failed = self.read_at.is_some_and(|at| now < at);
+        if has_failed || !self.units[unit].has_lost(&self.interfaces) {
             return false;
         }
         self.read_again(now) && self.units[unit].has_lost(&self.interfaces)

@@ -431,9 +431,13 @@ impl Unit {
         result
     }
 
-    pub(super) fn renew(&mut self, netlink: &mut Netlink) -> Result<(), NetlinkError> {
-        let mut members = self.members.iter_mut();
-        members.try_for_each(|member| member.vip.renew(netlink))
+    /// Starts the leases anew, and puts back what is missing: whether something was.
+    pub(super) fn renew(&mut self, netlink: &mut Netlink) -> Result<bool, NetlinkError> {
+        let mut missing = false;
+        for member in &mut self.members {
+            missing |= member.vip.renew(netlink)?;
+        }
+        Ok(missing)
     }
 
     /// Clients are not served on the addresses any more.
@@ -472,6 +476,13 @@ impl Unit {
                 member.vip.is_claimed_on(link.index) && member.addresses.iter().any(gone)
             })
         })
+    }
+
+    pub(super) fn name_removed(&self) {
+        tracing::warn!(
+            virtual_router = self.name,
+            "somebody removed a virtual address"
+        );
     }
 
     /// Counts that an address was put back, unless the router gave up instead.

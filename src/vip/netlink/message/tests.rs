@@ -192,7 +192,9 @@ fn requests_are_as_the_kernel_reads_them() {
     let expected = "44000000 1400 0505 09000000 00000000 02 20 00 00 02000000 \
         0800 0200 c0000264  0800 0100 c0000264  1400 0600 00000000 02000000 00000000 00000000 \
         0500 0b00 70 000000";
-    assert_eq!(new_address(9, &new), bytes(expected));
+    assert_eq!(new_address(9, &new, Renewal::Allowed), bytes(expected));
+    let only_new = new_address(9, &new, Renewal::Refused);
+    assert_eq!(only_new[4..8], bytes("1400 0506"));
     let expected = "5c000000 1400 0505 0a000000 00000000 0a 40 00 fd 03000000 \
         1400 0200 fe800000000000000000000000000064 1400 0100 fe800000000000000000000000000064 \
         1400 0600 00000000 feffffff 00000000 00000000  0800 0800 02020000  0500 0b00 70 000000";
@@ -203,7 +205,7 @@ fn requests_are_as_the_kernel_reads_them() {
         ..new
     };
     assert_eq!(
-        new_address(10, &six)[4..],
+        new_address(10, &six, Renewal::Allowed)[4..],
         bytes(expected)[4..],
         "NODAD, no route, never for ever"
     );
@@ -279,7 +281,7 @@ proptest! {
             prefix_route: false,
         };
         // What the kernel tells of an address looks like the request for it.
-        let read = bodies(&new_address(1, &new));
+        let read = bodies(&new_address(1, &new, Renewal::Refused));
         let expected = Address {
             interface: index,
             address,
