@@ -80,7 +80,7 @@ struct Bench {
 impl Bench {
     fn new(balance: Balance, servers: u32, mixed: bool) -> Self {
         let now = Instant::now();
-        let pool = Pool::new(settings(balance, servers, mixed), 0, 0, &[], 0, now);
+        let pool = Pool::new(settings(balance, servers, mixed), 0, 0, 0, now);
         for server in 0..servers as usize {
             set_state(&pool, server, mixed, now);
         }

@@ -39,7 +39,8 @@ use table::{Decision, Table};
 use wait::Waiting;
 
 /// The servers behind a listener and how to choose among them. It is the same pool for as long as
-/// its name is in the file, whatever else a reload changes.
+/// its name is in the file, whatever else a reload changes, and when it comes back while something
+/// of it is left.
 pub struct Pool {
     /// Its name.
     pub name: Arc<str>,
@@ -259,19 +260,16 @@ pub struct Report {
 impl Pool {
     /// A pool whose servers are all [`Health::Unknown`], or [`Health::Up`] with check type `none`
     /// once they have an address. Servers with a literal address have it; the others wait for
-    /// [`Pool::set_address`]. `id` is its index in [`config::Config::pools`], `namesakes` are pools
-    /// of that name which a reload has removed and which have connections.
+    /// [`Pool::set_address`]. `id` is its index in [`config::Config::pools`].
     #[must_use]
     pub fn new(
         config: config::Pool,
         id: usize,
         number: usize,
-        namesakes: &[Arc<Self>],
         workers: usize,
         now: Instant,
     ) -> Arc<Self> {
-        let given: Vec<_> = namesakes.iter().flat_map(|one| one.numbers()).collect();
-        let mut numbers = numbering(&given, &[]);
+        let mut numbers = numbering(&[]);
         let servers: Vec<_> = config
             .servers
             .iter()
@@ -525,16 +523,6 @@ impl Pool {
         self.with(|inside| inside.table.is_undecided())
     }
 
-    /// Names and numbers of its servers, also of those that are not in the file any more.
-    fn numbers(&self) -> Vec<(Arc<str>, usize)> {
-        self.with(|inside| {
-            let servers = inside.servers.iter();
-            servers
-                .map(|server| (Arc::clone(&server.name), server.number))
-                .collect()
-        })
-    }
-
     /// Does something under the lock, and wakes whom it concerns when the lock is free again.
     fn with<T>(&self, act: impl FnOnce(&mut Inside) -> T) -> T {
         // A panic ends the process, so nobody sees what a panic left behind.
@@ -563,12 +551,10 @@ impl Inside {
     }
 }
 
-/// The numbering of the servers of a pool: what was given in others of its name, and to servers
-/// that it has.
-fn numbering<'a>(given: &'a [(Arc<str>, usize)], servers: &'a [&Arc<Server>]) -> Numbers<&'a str> {
-    let given = given.iter().map(|(name, number)| (&**name, *number));
+/// The numbering of the servers of a pool, which has these.
+fn numbering<'a>(servers: &'a [&Arc<Server>]) -> Numbers<&'a str> {
     let servers = servers.iter().map(|server| (&*server.name, server.number));
-    Numbers::new(FIRST_SERVER, given.chain(servers))
+    Numbers::new(FIRST_SERVER, servers)
 }
 
 /// 0 for none; a timeout is never 0.

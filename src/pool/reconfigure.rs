@@ -15,26 +15,18 @@ impl Pool {
     /// what an operator has set, unless the file says something new about it. Others are new, and
     /// not usable before they were checked; one that has the name of another has its number.
     /// Those that are not in the file any more serve on until [`Pool::retire`], also through a
-    /// further configuration, and one that has them again goes on with them. For `namesakes` see
-    /// [`Pool::new`].
-    pub fn reconfigure(
-        &self,
-        config: &config::Pool,
-        id: usize,
-        namesakes: &[Arc<Self>],
-        now: Instant,
-    ) {
+    /// further configuration, and one that has them again goes on with them.
+    pub fn reconfigure(&self, config: &config::Pool, id: usize, now: Instant) {
         self.id.store(id, Ordering::Relaxed);
         let idle_timeout = nanoseconds(config.idle_timeout);
         self.idle_timeout.store(idle_timeout, Ordering::Relaxed);
         let workers = self.counters.len();
-        let given: Vec<_> = namesakes.iter().flat_map(|one| one.numbers()).collect();
         self.with(|inside| {
             let before = self.setup.load_full();
             let serves = |place| place < before.servers.len() || inside.table.is_usable(place);
             let serves: Vec<bool> = (0..inside.servers.len()).map(serves).collect();
             let (from, left) = inside.places(config, &serves);
-            let mut servers = inside.renewed(config, (&from, &left), &given, workers);
+            let mut servers = inside.renewed(config, (&from, &left), workers);
             let setup = Setup {
                 config: config.clone(),
                 servers: servers.clone(),
@@ -91,6 +83,16 @@ impl Pool {
             }
         });
     }
+
+    /// The pool is not in the file any more: all its servers are [retired](Pool::retire), so that
+    /// who waits for one hears that there is none. One that comes back takes its configuration as
+    /// any other.
+    pub fn close(&self, now: Instant) {
+        let mut config = self.setup().config.clone();
+        config.servers.clear();
+        self.reconfigure(&config, self.id(), now);
+        self.retire(now);
+    }
 }
 
 impl Inside {
@@ -115,12 +117,11 @@ impl Inside {
         &self,
         config: &config::Pool,
         (from, left): (&[Option<usize>], &[usize]),
-        given: &[(Arc<str>, usize)],
         workers: usize,
     ) -> Vec<Arc<Server>> {
         let staying = from.iter().flatten().chain(left);
         let staying: Vec<_> = staying.map(|&place| &self.servers[place]).collect();
-        let mut numbers = numbering(given, &staying);
+        let mut numbers = numbering(&staying);
         let servers = config.servers.iter().zip(from);
         let servers = servers.map(|(server, from)| match from {
             Some(place) => Arc::clone(&self.servers[*place]),

@@ -83,7 +83,7 @@ fn limited(balance: Balance, limits: &[u32]) -> config::Pool {
 /// The pool, with every server up.
 fn up(settings: config::Pool) -> Arc<Pool> {
     let now = Instant::now();
-    let pool = Pool::new(settings, 0, 0, &[], 0, now);
+    let pool = Pool::new(settings, 0, 0, 0, now);
     for server in 0..pool.setup().servers.len() {
         pool.report(server, report(Some(Health::Up)), now);
     }

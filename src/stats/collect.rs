@@ -110,6 +110,7 @@ impl Registry {
             &moves(&before.servers, &scene.servers),
             &moves(&before.pools, &scene.pools),
             |server| server_totals(&scene.servers[server]).sessions,
+            |pool| pool_totals(&scene.pools[pool]).sessions,
         );
         self.maintenance.keep(&scene.servers);
         self.scene.store(Arc::new(scene));

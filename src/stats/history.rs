@@ -197,22 +197,28 @@ impl History {
     }
 
     /// Listeners, servers and pools have other places from now on. For each of those that there are
-    /// now: where it was, or `None` if it is new. A new server may be one that was removed and is
-    /// there again, which counts on; `total` tells what the one of that index has counted.
+    /// now: where it was, or `None` if it is new. A new server or pool may be one that was removed
+    /// and is there again, which counts on; `server` and `pool` tell what the one of that index has
+    /// counted.
     pub fn rearrange(
         &mut self,
         listeners: &[Option<usize>],
         servers: &[Option<usize>],
         pools: &[Option<usize>],
-        total: impl Fn(usize) -> u64,
+        server: impl Fn(usize) -> u64,
+        pool: impl Fn(usize) -> u64,
     ) {
         rearrange(&mut self.listeners, listeners);
         rearrange(&mut self.servers, servers);
         let flows = self.servers.iter_mut().zip(servers).enumerate();
         for (index, (flow, _)) in flows.filter(|(_, (_, from))| from.is_none()) {
-            *flow = Flow::from_total(total(index));
+            *flow = Flow::from_total(server(index));
         }
         rearrange(&mut self.pools, pools);
+        let histories = self.pools.iter_mut().zip(pools).enumerate();
+        for (index, (history, _)) in histories.filter(|(_, (_, from))| from.is_none()) {
+            history.sessions = Flow::from_total(pool(index));
+        }
         rearrange(&mut self.baseline.listeners, listeners);
         rearrange(&mut self.baseline.servers, servers);
         rearrange(&mut self.baseline.pools, pools);

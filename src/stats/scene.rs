@@ -50,7 +50,9 @@ impl Scene {
     }
 
     /// That of another configuration: what has its name goes on, and pools take their new
-    /// configuration at once. So does what is still `served` although this one has it no more.
+    /// configuration at once. So do listeners that are still `served` although this one has them no
+    /// more, and pools of which something is left: their connections are counted where the new ones
+    /// are.
     #[must_use]
     pub fn followed_by(
         &self,
@@ -73,16 +75,14 @@ impl Scene {
         });
         let listeners: Vec<_> = listeners.collect();
         let gone: Vec<_> = self.gone_pools().collect();
-        let known = by_name([&served.pools, &self.pools], |one| &one.name);
+        let known = by_name([&gone, &self.pools], |one| &one.name);
         let pools = config.pools.iter().enumerate().map(|(id, pool)| {
-            let namesakes = gone.iter().filter(|one| *one.name == *pool.name);
-            let namesakes: Vec<_> = namesakes.cloned().collect();
             if let Some(known) = known.get(pool.name.as_str()) {
-                known.reconfigure(pool, id, &namesakes, now);
+                known.reconfigure(pool, id, now);
                 return Arc::clone(known);
             }
             let number = numbers.of(Name::Pool(pool.name.as_str().into()));
-            Pool::new(pool.clone(), id, number, &namesakes, workers, now)
+            Pool::new(pool.clone(), id, number, workers, now)
         });
         let pools: Vec<_> = pools.collect();
         let servers = pools.iter().flat_map(|pool| pool.setup().servers.clone());
@@ -181,11 +181,11 @@ mod tests {
         assert_eq!(numbers(&third), expected);
         let gone: Vec<_> = third.gone_pools().collect();
         assert!(Arc::ptr_eq(&gone[0], &held) && gone.len() == 1);
-        // It comes back as another pool, of the same name and number.
+        // It comes back with what is left of it.
         let fourth = third.followed_by(&third, config_of(&["b", "a"]), 1, now);
         let expected = (vec![("b", 3), ("a", 9)], vec![("b", 5), ("a", 4)]);
         assert_eq!(numbers(&fourth), expected);
-        assert!(!Arc::ptr_eq(&fourth.pools[1], &held));
+        assert!(Arc::ptr_eq(&fourth.pools[1], &held));
         drop((held, gone, second, third));
         assert_eq!(fourth.gone_pools().count(), 0);
         let fifth = fourth.followed_by(&fourth, config_of(&["e", "a"]), 1, now);

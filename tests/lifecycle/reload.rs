@@ -357,6 +357,34 @@ async fn listeners_come_and_go_and_their_connections_stay() {
 }
 
 #[tokio::test]
+async fn who_waits_in_a_pool_that_is_removed_does_not_get_its_server() {
+    let [one, two] = [Fake::new(Mood::Good).await, Fake::new(Mood::Good).await];
+    let full = format!(
+        "[pool.p]\nqueue_timeout = \"1h\"\ncheck.type = \"none\"\n\
+         servers.one = {{ address = \"{}\", max_connections = 1 }}",
+        one.address
+    );
+    let warren = Setup::new("", &full).start().await;
+    let mut served = warren.client().await;
+    served.echo().await.unwrap();
+    let mut waiting = warren.client().await;
+    warren.shows("BACKEND", "qcur", "1").await;
+    let file = std::fs::read_to_string(warren.setup.file()).unwrap();
+    let head = file.split("[pool.p]").next().unwrap();
+    let other = format!(
+        "{}[pool.other]\ncheck.type = \"none\"\nservers.two = \"{}\"",
+        head.replace("pool = \"p\"", "pool = \"other\""),
+        two.address
+    );
+    std::fs::write(warren.setup.file(), other).unwrap();
+    assert_eq!(tell(&warren, "reload").status.code(), Some(0));
+    waiting.is_reset().await;
+    warren.client().await.echo().await.unwrap();
+    assert_eq!(warren.stat("two", "stot").as_deref(), Some("1"));
+    served.echo().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_address_that_cannot_be_had_changes_nothing() {
     let server = Fake::new(Mood::Good).await;
     let warren = Setup::new("", &unchecked(server.address)).start().await;

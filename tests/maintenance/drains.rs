@@ -353,6 +353,25 @@ async fn what_a_reload_left_at_another_address_is_not_drained() {
 }
 
 #[tokio::test]
+async fn a_pool_that_comes_back_is_drained_of_what_it_had() {
+    let world = World::start("", "").await;
+    let crowd = world.crowd(30).await;
+    let named = |file: &str, from, to| {
+        let file = file.replace(&format!("[pool.{from}"), &format!("[pool.{to}"));
+        file.replace(&format!("pool = \"{from}\""), &format!("pool = \"{to}\""))
+    };
+    world.reload(|file| named(file, "p", "other")).await;
+    assert_eq!(world.open().await, [0; 3]);
+    world.reload(|file| named(file, "other", "p")).await;
+    assert_eq!(world.open().await, [10; 3]);
+    let ran = world.run("drain s1 --over 0").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(world.accounts("drained").len(), 10);
+    crowd.connected_are(30).await;
+    assert_eq!(world.open().await, [0, 15, 15]);
+}
+
+#[tokio::test]
 async fn a_reload_goes_around_a_drain_and_ends_that_of_a_server_it_removes() {
     let world = World::start("", "").await;
     let crowd = world.crowd(30).await;

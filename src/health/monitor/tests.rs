@@ -42,7 +42,7 @@ impl Watched {
         let on_change: OnChange = Rc::new(move |_: &Pool, change: &StateChange| {
             told.borrow_mut().push(change.clone());
         });
-        let pool = Pool::new(config, 0, 0, &[], 0, std::time::Instant::now());
+        let pool = Pool::new(config, 0, 0, 0, std::time::Instant::now());
         let mut monitors = Monitors::default();
         let starting = monitors.follow(&[Arc::clone(&pool)], &on_change);
         timeout(Duration::from_secs(5), starting)
@@ -440,7 +440,7 @@ async fn an_address_that_an_operator_has_set_is_checked_on() {
         let now = std::time::Instant::now();
         let _ = watched.pool.override_address(0, nobody, now);
         (config.check.rise, config.check.fall) = (1, 1);
-        watched.pool.reconfigure(&config, 0, &[], now);
+        watched.pool.reconfigure(&config, 0, now);
         let pools = [Arc::clone(&watched.pool)];
         watched.monitors.follow(&pools, &watched.on_change).await;
         assert_eq!(watched.becomes(State::Down).await, "connection refused");
@@ -457,7 +457,7 @@ async fn a_first_check_is_waited_for_by_all_who_follow() {
         broker.hangs.set(true);
         let on_change: OnChange = Rc::new(|_: &Pool, _: &StateChange| {});
         let now = std::time::Instant::now();
-        let pools = [Pool::new(pool(amqp(), address), 0, 0, &[], 0, now)];
+        let pools = [Pool::new(pool(amqp(), address), 0, 0, 0, now)];
         let mut monitors = Monitors::default();
         for _ in 0..2 {
             let followed = monitors.follow(&pools, &on_change);
@@ -467,7 +467,7 @@ async fn a_first_check_is_waited_for_by_all_who_follow() {
         // In maintenance it has none, and its name need not be looked up first.
         let mut config = pool(amqp(), address);
         config.servers[0].address.host = Host::Name("localhost".to_owned());
-        let idle = Pool::new(config, 1, 0, &[], 0, now);
+        let idle = Pool::new(config, 1, 0, 0, now);
         let _ = idle.set_admin(0, Admin::Maint, "test", now);
         let followed = Monitors::default().follow(&[idle], &on_change);
         tokio::task::yield_now().await;

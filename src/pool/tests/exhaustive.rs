@@ -30,7 +30,7 @@ fn all_down(balance: Balance, backups: &[bool]) -> Arc<Pool> {
     for (settings, &backup) in settings.servers.iter_mut().zip(backups) {
         settings.backup = backup;
     }
-    Pool::new(settings, 0, 0, &[], 0, Instant::now())
+    Pool::new(settings, 0, 0, 0, Instant::now())
 }
 
 fn check(pool: &Arc<Pool>, servers: &[(Situation, bool)]) {

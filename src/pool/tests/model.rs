@@ -128,7 +128,7 @@ impl Model {
             })
             .collect();
         Self {
-            pool: Pool::new(settings, 0, 0, &[], 0, now),
+            pool: Pool::new(settings, 0, 0, 0, now),
             now,
             servers,
             held: Vec::new(),
@@ -336,7 +336,7 @@ impl Model {
             // The same again: nothing may change, whatever state it is in.
             Operation::Reload => {
                 let settings = self.pool.setup().config.clone();
-                self.pool.reconfigure(&settings, 0, &[], self.now);
+                self.pool.reconfigure(&settings, 0, self.now);
             }
             Operation::Pass(milliseconds) => {
                 self.now += Duration::from_millis(milliseconds);

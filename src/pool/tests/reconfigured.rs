@@ -14,7 +14,7 @@ fn shown(pool: &Pool, name: &str) -> ServerSnapshot {
 }
 
 fn reconfigure(pool: &Pool, settings: &config::Pool) {
-    pool.reconfigure(settings, 0, &[], Instant::now());
+    pool.reconfigure(settings, 0, Instant::now());
 }
 
 #[test]
@@ -371,16 +371,44 @@ fn a_number_is_not_free_while_a_connection_has_it() {
 }
 
 #[test]
-fn a_pool_that_comes_back_gives_no_number_that_its_old_self_has() {
-    let old = up(named(&["a", "b"]));
+fn a_pool_that_comes_back_goes_on_with_what_is_left_of_it() {
     let now = Instant::now();
-    let namesakes = [old];
-    let pool = Pool::new(named(&["b", "c"]), 0, 0, &namesakes, 0, now);
-    expect_numbers(&pool, &[("b", 2), ("c", 3)]);
-    pool.reconfigure(&named(&["b", "c", "d"]), 0, &namesakes, now);
-    expect_numbers(&pool, &[("b", 2), ("c", 3), ("d", 4)]);
-    pool.reconfigure(&named(&["b", "c", "d", "e"]), 0, &[], now);
-    expect_numbers(&pool, &[("b", 2), ("c", 3), ("d", 4), ("e", 1)]);
+    let mut settings = named(&["a", "b"]);
+    settings.servers[0].max_connections = 1;
+    let pool = up(settings.clone());
+    let open = lease(&pool);
+    assert_eq!(open.index(), 0);
+    pool.close(now);
+    assert!(matches!(choose(&pool), Choice::NoServer));
+    assert_eq!(pool.connected(0).len(), 1);
+
+    // The name of what has a connection is no other's, and neither is its number.
+    let mut again = named(&["b", "c"]);
+    again.servers.push(settings.servers[0].clone());
+    reconfigure(&pool, &again);
+    expect_numbers(&pool, &[("b", 2), ("c", 3), ("a", 1)]);
+    assert_eq!(shown(&pool, "a").open, 1);
+    assert_eq!(pool.usable(), (0, 0), "they are checked first");
+    for place in 0..3 {
+        pool.report(place, report(Some(Health::Up)), now);
+    }
+    let more: Vec<_> = (0..4).map(|_| lease(&pool).index()).collect();
+    assert!(!more.contains(&2), "it is full: {more:?}");
+    drop(open);
+    assert_eq!(shown(&pool, "a").open, 0);
+}
+
+#[test]
+fn who_waits_in_a_pool_that_goes_hears_that_there_is_no_server() {
+    let pool = up(limited(Balance::Leastconn, &[1]));
+    let open = lease(&pool);
+    let bell = Arc::new(Bell::default());
+    let mut waiting = wait(&pool);
+    assert!(poll(&mut waiting, &bell).is_pending());
+    pool.close(Instant::now());
+    assert!(bell.has_rung());
+    assert!(matches!(poll(&mut waiting, &bell), Poll::Ready(None)));
+    drop(open);
 }
 
 #[test]

@@ -7,13 +7,13 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn servers_start_unknown_or_up_by_their_check() {
     let now = Instant::now();
-    let pool = Pool::new(settings(Balance::Leastconn, 2), 0, 0, &[], 0, now);
+    let pool = Pool::new(settings(Balance::Leastconn, 2), 0, 0, 0, now);
     assert_eq!(pool.usable(), (0, 0));
     assert!(matches!(choose(&pool), Choice::NoServer));
     let mut unchecked = settings(Balance::Leastconn, 2);
     unchecked.check.kind = CheckKind::None;
     unchecked.servers[1].address.host = Host::Name("rabbit.invalid".to_owned());
-    let pool = Pool::new(unchecked, 7, 0, &[], 0, now);
+    let pool = Pool::new(unchecked, 7, 0, 0, now);
     assert_eq!(pool.id(), 7);
     let states: Vec<_> = pool
         .snapshot(now)
@@ -367,7 +367,7 @@ fn a_slot_passes_over_who_tried_its_server() {
 #[test]
 fn snapshots_count() {
     let start = Instant::now();
-    let pool = Pool::new(settings(Balance::Leastconn, 1), 0, 0, &[], 0, start);
+    let pool = Pool::new(settings(Balance::Leastconn, 1), 0, 0, 0, start);
     pool.report(0, report(Some(Health::Up)), start + SECOND);
     drop([lease(&pool), lease(&pool)]);
     let failed = || report(Some(Health::Down));

@@ -199,6 +199,29 @@ fn a_server_that_comes_back_has_no_rate_of_its_past() {
 }
 
 #[test]
+fn a_pool_that_comes_back_has_no_rate_of_its_past() {
+    let registry = registry();
+    let start = Instant::now();
+    let second = Duration::from_secs(1);
+    let there = registry.scene();
+    let config = Arc::clone(&there.config);
+    let mut without = config::Config::clone(&config);
+    without.listeners.clear();
+    without.pools.clear();
+    there.pools[0].counters.of(0).sessions.add(30);
+    registry.sample(start);
+    registry.set_scene(there.followed_by(&there, without.into(), 1, start));
+    registry.sample(start + second);
+    let gone = registry.scene();
+    registry.set_scene(gone.followed_by(&gone, config, 1, start));
+    there.pools[0].counters.of(0).sessions.add(2);
+    registry.sample(start + 2 * second);
+    let pool = registry.snapshot(start).pools.remove(0);
+    assert_eq!(pool.totals.sessions, 32, "it counts on");
+    assert_eq!((pool.session_rate.now, pool.session_rate.max), (2, 2));
+}
+
+#[test]
 fn an_address_is_set_when_it_is_not_that_of_the_file() {
     let registry = registry();
     let now = Instant::now();
