@@ -410,13 +410,17 @@ impl Pool {
         });
     }
 
-    /// Servers that have open connections, and how many: those from this place on.
+    /// Servers that have open connections, with their address and how many: those from this place
+    /// on.
     #[must_use]
-    pub fn connected(&self, from: usize) -> Vec<(Arc<Server>, u32)> {
+    pub fn connected(&self, from: usize) -> Vec<(Arc<Server>, Option<SocketAddr>, u32)> {
         self.with(|inside| {
             let servers = inside.servers.iter().enumerate().skip(from);
-            let servers = servers.map(|(place, one)| (Arc::clone(one), inside.table.open(place)));
-            servers.filter(|(_, open)| *open > 0).collect()
+            let servers = servers.map(|(place, one)| {
+                let table = &inside.table;
+                (Arc::clone(one), table.address(place), table.open(place))
+            });
+            servers.filter(|(_, _, open)| *open > 0).collect()
         })
     }
 

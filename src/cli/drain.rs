@@ -17,8 +17,8 @@ The daemon does it, and goes on when this command is interrupted. `warren ready 
 
 Exit code: 0 the server has no connections any more (with --no-wait: the drain has begun), 1 the
 daemon cannot be reached or refuses, somebody made the server ready or put it into maintenance, a
-reload removed it or changed its address, or the command was interrupted, 64 there is no such
-server.")]
+reload removed it or changed its address, another server at the same address has connections, or the
+command was interrupted, 64 there is no such server.")]
 pub struct Options {
     /// The server: POOL/SERVER, or SERVER alone if only one pool has it
     #[arg(value_name = "SERVER", add = super::complete::servers())]
@@ -83,10 +83,7 @@ fn judge(snapshot: &Snapshot, name: &str, address: &str) -> Progress {
     };
     match drain.stage {
         DrainStage::Draining | DrainStage::Waiting => Progress::Going(maintenance::drain(drain)),
-        DrainStage::Drained => {
-            let words = format!("{name} has no connections: it is safe to stop the broker.");
-            Progress::Over(words, exit::GOOD)
-        }
+        DrainStage::Drained => drained(snapshot, name),
         DrainStage::Late => {
             let open = count(drain.open.into());
             let words = format!("{name} has {open} connections that do not end: see the log.");
@@ -101,6 +98,25 @@ fn judge(snapshot: &Snapshot, name: &str, address: &str) -> Progress {
             Progress::Over(words, exit::FAILED)
         }
     }
+}
+
+/// The broker serves whoever has its address, not only this server.
+fn drained(snapshot: &Snapshot, name: &str) -> Progress {
+    let server = snapshot.find_server(name).ok();
+    let server = server.map(|(pool, server)| &snapshot.pools[pool].servers[server]);
+    let others = server.map_or_else(Vec::new, |server| snapshot.others_at(server));
+    if others.is_empty() {
+        let words = format!("{name} has no connections: it is safe to stop the broker.");
+        return Progress::Over(words, exit::GOOD);
+    }
+    let others = others.iter();
+    let others = others.map(|(other, open)| format!("{other} has {}", count((*open).into())));
+    let others = others.collect::<Vec<_>>().join(", ");
+    let words = format!(
+        "{name} has no connections, but at the same address {others}: it is not yet safe to stop \
+         the broker."
+    );
+    Progress::Over(words, exit::FAILED)
 }
 
 /// Why there is no drain any more.
@@ -165,7 +181,32 @@ mod tests {
         let (words, code) = told(&mut snapshot, DrainStage::Drained);
         assert_eq!(code, Some(exit::GOOD));
         assert!(words.ends_with("it is safe to stop the broker."), "{words}");
+        same_address(&mut snapshot);
+        assert_eq!(
+            told(&mut snapshot, DrainStage::Drained),
+            (
+                "rabbit/rabbit-5 has no connections, but at the same address rabbit/rabbit-2 has \
+                 601, rabbit/by-name (removed) has 1,200: it is not yet safe to stop the broker."
+                    .to_owned(),
+                Some(exit::FAILED)
+            )
+        );
         assert_eq!(told(&mut snapshot, DrainStage::Late).1, Some(exit::FAILED));
+    }
+
+    /// Others are where the server that is drained is: one in the configuration, and one that was
+    /// known by its name there. A third one is elsewhere, and a fourth has no connections.
+    fn same_address(snapshot: &mut Snapshot) {
+        let address = "192.0.2.25:5672";
+        let servers = &mut snapshot.pools[0].servers;
+        servers[1].configured = address.to_owned();
+        let mut idle = servers[1].clone();
+        (idle.name, idle.open.now) = ("idle".to_owned(), 0);
+        servers.push(idle);
+        let mut by_name = example::removed("rabbit", "by-name", 1_200);
+        by_name.address = "rabbit-5.example:5672".to_owned();
+        by_name.resolved = address.parse().ok();
+        snapshot.removed = vec![by_name, example::removed("rabbit", "elsewhere", 7)];
     }
 
     #[test]

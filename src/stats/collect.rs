@@ -406,12 +406,13 @@ fn removed(scene: &Scene) -> Vec<RemovedSnapshot> {
     let mut removed = Vec::new();
     let mut add = |pool: &Pool, from: usize| {
         let servers = pool.connected(from).into_iter();
-        removed.extend(servers.map(|(server, open)| RemovedSnapshot {
+        removed.extend(servers.map(|(server, resolved, open)| RemovedSnapshot {
             pool: pool.name.to_string(),
             pool_number: pool.number,
             server: server.name.to_string(),
             number: server.number,
             address: server.address.to_string(),
+            resolved,
             open,
         }));
     };

@@ -92,6 +92,7 @@ pub(crate) fn removed(pool: &str, server: &str, open: u32) -> RemovedSnapshot {
         server: server.to_owned(),
         number: 9,
         address: "192.0.2.29:5672".to_owned(),
+        resolved: "192.0.2.29:5672".parse().ok(),
         open,
     }
 }

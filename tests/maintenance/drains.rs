@@ -333,7 +333,9 @@ async fn what_a_reload_left_at_another_address_is_not_drained() {
     let _more = world.crowd(9).await;
     assert_eq!(world.open().await[2], 9, "the emptiest one gets them");
     let ran = world.run("drain s3 --over 0").await;
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let last = "p/s3 has no connections, but at the same address p/s1 has ";
+    assert!(ran.out.contains(last), "{ran:?}");
     assert_eq!(world.accounts("drained").len(), 1 + 9);
     let status = world.status().await;
     assert_eq!(status["removed"][0]["open"], 9, "{}", status["removed"]);
@@ -369,6 +371,26 @@ async fn a_pool_that_comes_back_is_drained_of_what_it_had() {
     assert_eq!(world.accounts("drained").len(), 10);
     crowd.connected_are(30).await;
     assert_eq!(world.open().await, [0, 15, 15]);
+}
+
+#[tokio::test]
+async fn a_broker_is_not_safe_to_stop_while_it_has_connections_under_another_name() {
+    let world = World::start("", "").await;
+    let crowd = world.crowd(30).await;
+    world
+        .reload(|file| file.replace("\ns1 = ", "\nnew = "))
+        .await;
+    let ran = world.run("drain new --over 0").await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let last = "p/new has no connections, but at the same address p/s1 (removed) has 10: it is \
+                not yet safe to stop the broker.\n";
+    assert!(ran.out.ends_with(last), "{ran:?}");
+    assert_eq!(world.ask("shutdown sessions server p/s1").await, "\n");
+    crowd.connected_are(30).await;
+    let alone = |status: &serde_json::Value| status["removed"] == serde_json::json!([]);
+    world.status_until("they have ended", alone).await;
+    let ran = world.run("drain new --over 0").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
 #[tokio::test]

@@ -421,7 +421,7 @@ fn who_is_removed_is_listed_while_it_has_connections_and_they_can_be_ended() {
     pool.retire(Instant::now());
     let removed = || {
         let connected = pool.connected(pool.setup().servers.len()).into_iter();
-        let connected = connected.map(|(server, open)| (server.name.to_string(), open));
+        let connected = connected.map(|(server, _, open)| (server.name.to_string(), open));
         connected.collect::<Vec<_>>()
     };
     assert_eq!(removed(), [("a".to_owned(), 2)]);

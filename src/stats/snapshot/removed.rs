@@ -1,8 +1,10 @@
 //! *pure* What a reload has removed and what still has connections.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
-use super::Snapshot;
+use super::{ServerStatus, Snapshot};
 
 /// A server that is not in the configuration any more, or not at this address, and whose
 /// connections stay until they end.
@@ -18,6 +20,9 @@ pub struct RemovedSnapshot {
     pub number: usize,
     /// The address as it was configured.
     pub address: String,
+    /// Where that was last; `null` while its name had not resolved.
+    #[serde(default)]
+    pub resolved: Option<SocketAddr>,
     /// Open connections.
     pub open: u32,
 }
@@ -59,6 +64,28 @@ impl Snapshot {
             "{name} is gone: a reload has removed it; `shutdown sessions server {name}` over the \
              stats socket ends its {connections}"
         ))
+    }
+
+    /// Who else has connections to where this server is, by its configuration or now, and how many:
+    /// servers under other names and in other pools, removed ones included. Its broker is theirs.
+    #[must_use]
+    pub fn others_at(&self, server: &ServerStatus) -> Vec<(String, u32)> {
+        let is_there = |configured: &str, now: Option<SocketAddr>| {
+            configured == server.configured || now.is_some() && now == server.address
+        };
+        let present = self.servers(None).filter(|(_, other)| {
+            !std::ptr::eq(*other, server) && is_there(&other.configured, other.address)
+        });
+        let present =
+            present.map(|(pool, one)| (format!("{}/{}", pool.name, one.name), one.open.now));
+        let removed = self.removed.iter();
+        let removed = removed.filter(|one| is_there(&one.address, one.resolved));
+        let removed =
+            removed.map(|one| (format!("{}/{} (removed)", one.pool, one.server), one.open));
+        present
+            .chain(removed)
+            .filter(|(_, open)| *open > 0)
+            .collect()
     }
 
     /// Whether there is a pool of this name, be it one that was removed and has connections.
