@@ -8,6 +8,7 @@ use super::status::maintenance;
 use super::talk::{self, Progress};
 use super::units::count;
 use super::{ask, exit, names, values};
+use crate::pool::server::Admin;
 use crate::stats::snapshot::{DrainSnapshot, DrainStage, Snapshot};
 
 /// Options of `warren drain`.
@@ -135,9 +136,15 @@ fn ended(snapshot: &Snapshot, name: &str, address: &str) -> String {
     });
     let open: u32 = at_the_old_one.map(|one| one.open).sum();
     let open = count(open.into());
+    let out = match server.admin {
+        Admin::Ready => String::new(),
+        Admin::Drain | Admin::Maint => {
+            format!(", and it gets no new ones until `warren ready {name}`")
+        }
+    };
     format!(
         "{name} has another address: a reload has ended the drain; its {open} connections at \
-         {address} stay until they end."
+         {address} stay until they end{out}."
     )
 }
 
@@ -233,7 +240,8 @@ mod tests {
         assert_eq!(
             told(&snapshot, &old),
             "rabbit/rabbit-5 has another address: a reload has ended the drain; its 72 connections \
-             at 192.0.2.29:5672 stay until they end."
+             at 192.0.2.29:5672 stay until they end, and it gets no new ones until `warren ready \
+             rabbit/rabbit-5`."
         );
         let servers = &mut snapshot.pools[0].servers;
         servers.retain(|server| server.name != "rabbit-5");

@@ -122,7 +122,7 @@ pub fn without_servers(
 ) -> Vec<String> {
     let is_out = |pool: &Pool, server: &Server| {
         let known = before.pools.iter().find(|known| known.name == pool.name);
-        let known = known.and_then(|pool| pool.servers.iter().find(|one| goes_on(one, server)));
+        let known = known.and_then(|pool| pool.servers.iter().find(|one| one.name == server.name));
         let Some(known) = known else {
             return server.weight == 0;
         };
@@ -139,11 +139,6 @@ pub fn without_servers(
     empty
         .map(|pool| format!("pool {} has no usable server", pool.name))
         .collect()
-}
-
-/// Whether it is the same server, with what an operator has set.
-fn goes_on(before: &Server, after: &Server) -> bool {
-    (&before.name, &before.address) == (&after.name, &after.address)
 }
 
 /// What belongs to the whole process.

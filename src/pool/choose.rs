@@ -82,13 +82,27 @@ impl Load {
     /// says something else than `before`.
     pub(super) fn go_on_as(&mut self, server: &config::Server, before: Option<&config::Server>) {
         let fresh = Self::new(server, 0);
-        self.tier = fresh.tier;
-        self.filed_share = fresh.full_share;
-        if before.is_none_or(|before| before.weight != server.weight) {
-            self.full_share = fresh.full_share;
+        let known = self.clone();
+        (self.tier, self.filed_share) = (fresh.tier, fresh.filed_share);
+        (self.full_share, self.full_limit) = (fresh.full_share, fresh.full_limit);
+        if let Some(before) = before {
+            self.is_set_as(&known, server, before);
         }
-        if before.is_none_or(|before| before.max_connections != server.max_connections) {
-            self.full_limit = fresh.full_limit;
+    }
+
+    /// What was set at run time for `other` counts, unless the file says something else than
+    /// `before`.
+    pub(super) fn is_set_as(
+        &mut self,
+        other: &Self,
+        server: &config::Server,
+        before: &config::Server,
+    ) {
+        if before.weight == server.weight {
+            self.full_share = other.full_share;
+        }
+        if before.max_connections == server.max_connections {
+            self.full_limit = other.full_limit;
         }
     }
 

@@ -13,9 +13,11 @@ impl Pool {
     /// Takes another configuration, whose place in the file is `id`. A server with the name and
     /// address of one that is there is that server: it keeps its connections, counters, health, and
     /// what an operator has set, unless the file says something new about it. Others are new, and
-    /// not usable before they were checked; one that has the name of another has its number.
-    /// Those that are not in the file any more serve on until [`Pool::retire`], also through a
-    /// further configuration, and one that has them again goes on with them.
+    /// not usable before they were checked; one that takes the place of another of its name has its
+    /// number, and the state, weight and limit that an operator has given that one: a broker is
+    /// moved while it is in maintenance. Those that are not in the file any more serve on until
+    /// [`Pool::retire`], also through a further configuration, and one that has them again goes on
+    /// with them.
     pub fn reconfigure(&self, config: &config::Pool, id: usize, now: Instant) {
         self.id.store(id, Ordering::Relaxed);
         let idle_timeout = nanoseconds(config.idle_timeout);
@@ -37,20 +39,27 @@ impl Pool {
                 .iter()
                 .map(|server| server.config.load_full())
                 .collect();
-            let places: Vec<_> = from
-                .iter()
-                .zip(&last)
-                .enumerate()
-                .map(|(to, (&from, last))| Place {
-                    config: config.servers.get(to).unwrap_or(last),
+            let named = before.config.servers.iter().enumerate();
+            let named: HashMap<_, _> = named.map(|old| (old.1.name.as_str(), old)).collect();
+            let places = from.iter().zip(&last).enumerate();
+            let places = places.map(|(to, (&from, last))| match config.servers.get(to) {
+                // Who was retired before has been out of sight: it begins anew.
+                Some(config) => Place {
+                    config,
                     from,
-                    // Who was retired before has been out of sight: it begins anew.
-                    before: from
-                        .filter(|&from| serves[from] || to >= config.servers.len())
-                        .map(|_| &**last),
-                })
-                .collect();
-            inside.table.rearrange(config, &places, now);
+                    before: from.filter(|&from| serves[from]).map(|_| &**last),
+                    namesake: named.get(config.name.as_str()).copied(),
+                },
+                None => Place {
+                    config: last,
+                    from,
+                    before: Some(last),
+                    namesake: None,
+                },
+            });
+            inside
+                .table
+                .rearrange(config, &places.collect::<Vec<_>>(), now);
             for (place, server) in servers.iter().enumerate() {
                 server.place.store(place, Ordering::Relaxed);
             }

@@ -251,6 +251,28 @@ async fn counters_and_what_was_set_at_run_time_are_kept() {
 }
 
 #[tokio::test]
+async fn maintenance_goes_on_when_the_file_moves_the_server() {
+    let fakes = [(); 3].map(|()| Fake::new(Mood::Good));
+    let [one, two, three] = fakes;
+    let [one, two, three] = [one.await, two.await, three.await];
+    let before = checked(&[("one", &one), ("two", &two)]);
+    let warren = Setup::new("", &before).start().await;
+    for command in ["set server p/two state maint", "set weight p/two 42"] {
+        assert_eq!(warren.ask(command).unwrap(), "\n");
+    }
+    let moved = checked(&[("one", &one), ("two", &three)]);
+    reload(&warren, "", &moved);
+    for _ in 0..6 {
+        warren.client().await.echo().await.unwrap();
+    }
+    assert_eq!(warren.stat("two", "status").as_deref(), Some("MAINT"));
+    assert_eq!(warren.stat("two", "weight").as_deref(), Some("42"));
+    assert_eq!(warren.stat("two", "stot").as_deref(), Some("0"));
+    assert_eq!(run(&warren, "ready two").status.code(), Some(0));
+    warren.shows("two", "status", "UP").await;
+}
+
+#[tokio::test]
 async fn an_address_that_was_set_at_run_time_stays_until_the_file_has_another() {
     let [one, two] = [Fake::new(Mood::Good).await, Fake::new(Mood::Good).await];
     let named = |port: u16, rise: u32| {

@@ -322,7 +322,7 @@ async fn what_a_reload_left_at_another_address_is_not_drained() {
     assert_eq!(waiting.code, Some(1), "{waiting:?}");
     let last = format!(
         "p/s3 has another address: a reload has ended the drain; its 9 connections at {} stay \
-         until they end.\n",
+         until they end, and it gets no new ones until `warren ready p/s3`.\n",
         world.address(2),
     );
     assert!(waiting.out.ends_with(&last), "{waiting:?}");
@@ -330,6 +330,9 @@ async fn what_a_reload_left_at_another_address_is_not_drained() {
     let line = "drain of p/s3 ended: a reload has given it another address\n";
     assert!(events.contains(line), "{events}");
 
+    assert_eq!(world.run("ready s3").await.code, Some(0));
+    let up = |status: &serde_json::Value| status["pools"][0]["servers"][2]["state"] == "up";
+    world.status_until("it is up", up).await;
     let _more = world.crowd(9).await;
     assert_eq!(world.open().await[2], 9, "the emptiest one gets them");
     let ran = world.run("drain s3 --over 0").await;

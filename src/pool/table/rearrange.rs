@@ -15,6 +15,8 @@ pub(in crate::pool) struct Place<'a> {
     pub(in crate::pool) from: Option<usize>,
     /// The server by the configuration before; `None` when it was in none.
     pub(in crate::pool) before: Option<&'a config::Server>,
+    /// Where the server was that had its name in the configuration before, and what it was there.
+    pub(in crate::pool) namesake: Option<(usize, &'a config::Server)>,
 }
 
 impl Table {
@@ -47,9 +49,10 @@ impl Table {
             tier.go_on_from(before);
         }
         self.loads = places.iter().map(|place| self.load_of(place)).collect();
+        let admins: Vec<_> = self.records.iter().map(|record| record.admin).collect();
         let mut records: Vec<_> = self.records.drain(..).map(Some).collect();
         let mut targets: Vec<_> = self.targets.drain(..).map(Some).collect();
-        let admin = match std::mem::take(&mut self.hold) {
+        let newcomers = match std::mem::take(&mut self.hold) {
             true => Admin::Maint,
             false => Admin::Ready,
         };
@@ -58,7 +61,7 @@ impl Table {
             let record = from.and_then(|from| records[from].take());
             self.records.push(record.unwrap_or_else(|| {
                 let mut record = Record::new(Health::Unknown, now);
-                record.admin = admin;
+                record.admin = place.namesake.map_or(newcomers, |(from, _)| admins[from]);
                 record
             }));
             let known = place.from.and_then(|from| targets[from].take());
@@ -82,14 +85,19 @@ impl Table {
     }
 
     fn load_of(&self, place: &Place<'_>) -> Load {
-        let Some(from) = place.from else {
+        let mut load = if let Some(from) = place.from {
+            let mut load = self.loads[from].clone();
+            load.go_on_as(place.config, place.before);
+            load
+        } else {
             // Behind those that have been waiting for their turn.
             let mut load = Load::new(place.config, 0);
             load.stand_at(self.tiers[load.tier()].turns());
-            return load;
+            load
         };
-        let mut load = self.loads[from].clone();
-        load.go_on_as(place.config, place.before);
+        if let (None, Some((from, before))) = (place.before, place.namesake) {
+            load.is_set_as(&self.loads[from], place.config, before);
+        }
         load
     }
 

@@ -215,6 +215,44 @@ fn another_address_is_another_server() {
 }
 
 #[test]
+fn what_an_operator_has_set_stays_when_the_file_moves_a_server() {
+    let first = settings(Balance::Leastconn, 2);
+    let pool = up(first.clone());
+    let now = Instant::now();
+    let open = [lease(&pool), lease(&pool)];
+    pool.set_admin(0, Admin::Maint, "test", now);
+    pool.set_admin(1, Admin::Drain, "test", now);
+    pool.set_weight(0, 7, now);
+    pool.set_limit(0, 3, now);
+    let admins = || {
+        let servers = pool.snapshot(now).into_iter();
+        servers.map(|server| server.admin).collect::<Vec<_>>()
+    };
+    let mut moved = first.clone();
+    for server in &mut moved.servers {
+        server.address.port += 100;
+    }
+    moved.servers[1].weight = 9;
+    moved.servers.reverse();
+    // Forth, and back again to where connections are left.
+    for (settings, maint, weight) in [(&moved, 1, 9), (&first, 0, 100)] {
+        reconfigure(&pool, settings);
+        pool.retire(now);
+        for place in 0..2 {
+            pool.report(place, report(Some(Health::Up)), now);
+        }
+        assert_eq!(admins()[maint], Admin::Maint);
+        assert_eq!(admins()[1 - maint], Admin::Drain);
+        assert_eq!(pool.usable(), (0, 0));
+        let servers = pool.snapshot(now);
+        assert_eq!((servers[maint].weight, servers[maint].limit), (7, 3));
+        assert_eq!(servers[1 - maint].weight, weight, "the file says so");
+    }
+    assert_eq!(pool.snapshot(now)[0].open, 1);
+    drop(open);
+}
+
+#[test]
 fn who_waits_goes_on_waiting_and_gets_what_a_reload_frees() {
     let mut settings = limited(Balance::Leastconn, &[1, 1]);
     let pool = up(settings.clone());
