@@ -157,9 +157,11 @@ fn traffic(snapshot: &Snapshot, columns: usize) -> String {
         bytes(snapshot.bytes_out_rate.now),
     );
     text = cut(&text, columns);
-    let _ = write!(
+    text.push('\n');
+    text.push_str(&removed_servers(snapshot, columns));
+    let _ = writeln!(
         text,
-        "\nworkers      {}, {} % idle; {} spliced; {} pipes in use\n",
+        "workers      {}, {} % idle; {} spliced; {} pipes in use",
         snapshot.workers,
         snapshot.idle_percent,
         bytes(snapshot.spliced),
@@ -170,6 +172,25 @@ fn traffic(snapshot: &Snapshot, columns: usize) -> String {
         let _ = writeln!(text, "log          {dropped} lines dropped");
     }
     text
+}
+
+/// Connections that no row of a server has.
+fn removed_servers(snapshot: &Snapshot, columns: usize) -> String {
+    let removed = &snapshot.removed;
+    let open: u64 = removed.iter().map(|one| u64::from(one.open)).sum();
+    if open == 0 {
+        return String::new();
+    }
+    let list = removed.iter().map(|one| {
+        let (pool, server, address) = (&one.pool, &one.server, &one.address);
+        format!("{pool}/{server} ({address}) {}", count(one.open.into()))
+    });
+    let list = list.collect::<Vec<_>>().join(", ");
+    let text = format!(
+        "removed      {} open at servers that a reload removed: {list}",
+        count(open)
+    );
+    format!("{}\n", cut(&text, columns))
 }
 
 const LISTENER_COLUMNS: [Column; 9] = [

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::pool::server::State;
-use crate::stats::example::{assert_expected, snapshot};
+use crate::stats::example::{assert_expected, removed, snapshot};
 
 #[test]
 fn the_screen_is_as_stored() {
@@ -140,6 +140,30 @@ fn an_address_that_an_operator_has_set_is_shown_as_such() {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();
         assert!(line.contains(" 10.0.0.9:5673 (set)  "), "{line}");
     }
+}
+
+#[test]
+fn connections_of_removed_servers_have_a_line() {
+    let mut snapshot = snapshot();
+    let without = render(&snapshot, Room::ENDLESS, false);
+    assert!(!without.contains("\nremoved "), "{without}");
+    snapshot.removed = vec![
+        removed("rabbit", "old", 1_200),
+        removed("gone", "spare", 30),
+    ];
+    let text = render(&snapshot, Room::ENDLESS, false);
+    let line = "\nremoved      1,230 open at servers that a reload removed: \
+                rabbit/old (192.0.2.29:5672) 1,200, gone/spare (192.0.2.29:5672) 30\n";
+    assert!(text.contains(line), "{text}");
+    let narrow = render(
+        &snapshot,
+        Room {
+            columns: 80,
+            lines: usize::MAX,
+        },
+        false,
+    );
+    assert!(size(&narrow).0 <= 80, "{narrow}");
 }
 
 #[test]
