@@ -290,10 +290,9 @@ impl Reloader {
     /// Puts a configuration in force: pools and limits. What the workers serve stays as it is.
     fn put_in_force(&self, config: Arc<Config>, max_connections: u32) -> Arc<Scene> {
         let before = self.registry.scene();
-        let served = Arc::clone(&self.served.borrow());
         let workers = self.inboxes.len();
         // In one moment: nothing is awaited in between.
-        let scene = before.followed_by(&served, config, workers, Instant::now());
+        let scene = before.followed_by(config, workers, Instant::now());
         self.registry.set_scene(scene);
         let scene = self.registry.scene();
         self.change_limits(&before.config, &scene, max_connections);

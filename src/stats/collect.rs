@@ -46,28 +46,7 @@ fn since(then: Instant, now: Instant) -> u64 {
 impl Registry {
     /// Moves rates and highest values on. The control thread calls this once per second.
     pub fn sample(&self, now: Instant) {
-        let scene = self.scene();
-        let listeners: Vec<_> = scene
-            .listeners
-            .iter()
-            .map(|one| listener_totals(one))
-            .collect();
-        let sample = Sample {
-            accepted: listeners.iter().map(|totals| totals.accepted).collect(),
-            sessions: listeners.iter().map(|totals| totals.sessions).collect(),
-            servers: scene
-                .servers
-                .iter()
-                .map(|server| server_totals(server).sessions)
-                .collect(),
-            pools: scene
-                .pools
-                .iter()
-                .map(|pool| sample_pool(pool, now))
-                .collect(),
-            bytes_out: listeners.iter().map(|totals| totals.bytes_out).sum(),
-            cpu: process_cpu(),
-        };
+        let sample = sample(&self.scene(), now);
         lock(&self.history).sample(&sample, self.workers.len(), now);
     }
 
@@ -109,8 +88,7 @@ impl Registry {
             &moves(&before.listeners, &scene.listeners),
             &moves(&before.servers, &scene.servers),
             &moves(&before.pools, &scene.pools),
-            |server| server_totals(&scene.servers[server]).sessions,
-            |pool| pool_totals(&scene.pools[pool]).sessions,
+            &sample(&scene, Instant::now()),
         );
         self.maintenance.keep(&scene.servers);
         self.scene.store(Arc::new(scene));
@@ -321,6 +299,21 @@ fn pool_totals(pool: &Pool) -> PoolTotals {
     let mut totals = PoolTotals::default();
     pool.counters.iter().for_each(|one| totals.add(one));
     totals
+}
+
+fn sample(scene: &Scene, now: Instant) -> Sample {
+    let listeners = scene.listeners.iter().map(|one| listener_totals(one));
+    let listeners: Vec<_> = listeners.collect();
+    let servers = scene.servers.iter();
+    let pools = scene.pools.iter();
+    Sample {
+        accepted: listeners.iter().map(|totals| totals.accepted).collect(),
+        sessions: listeners.iter().map(|totals| totals.sessions).collect(),
+        servers: servers.map(|one| server_totals(one).sessions).collect(),
+        pools: pools.map(|pool| sample_pool(pool, now)).collect(),
+        bytes_out: listeners.iter().map(|totals| totals.bytes_out).collect(),
+        cpu: process_cpu(),
+    }
 }
 
 fn sample_pool(pool: &Pool, now: Instant) -> PoolSample {

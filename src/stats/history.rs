@@ -149,8 +149,8 @@ pub struct Sample {
     pub servers: Vec<u64>,
     /// By pool.
     pub pools: Vec<PoolSample>,
-    /// Bytes sent to clients.
-    pub bytes_out: u64,
+    /// Bytes sent to clients, by listener.
+    pub bytes_out: Vec<u64>,
     /// CPU time of the whole process.
     pub cpu: Duration,
 }
@@ -197,27 +197,30 @@ impl History {
     }
 
     /// Listeners, servers and pools have other places from now on. For each of those that there are
-    /// now: where it was, or `None` if it is new. A new server or pool may be one that was removed
-    /// and is there again, which counts on; `server` and `pool` tell what the one of that index has
-    /// counted.
+    /// now: where it was, or `None` if it is new. What is new may have been removed and be there
+    /// again, and counts on: `sample` tells from where.
     pub fn rearrange(
         &mut self,
         listeners: &[Option<usize>],
         servers: &[Option<usize>],
         pools: &[Option<usize>],
-        server: impl Fn(usize) -> u64,
-        pool: impl Fn(usize) -> u64,
+        sample: &Sample,
     ) {
         rearrange(&mut self.listeners, listeners);
+        for index in new(listeners) {
+            let (accepted, sessions) = (sample.accepted[index], sample.sessions[index]);
+            self.listeners[index] = (Flow::from_total(accepted), Flow::from_total(sessions));
+            self.accepted.total += accepted;
+            self.sessions.total += sessions;
+            self.bytes_out.total += sample.bytes_out[index];
+        }
         rearrange(&mut self.servers, servers);
-        let flows = self.servers.iter_mut().zip(servers).enumerate();
-        for (index, (flow, _)) in flows.filter(|(_, (_, from))| from.is_none()) {
-            *flow = Flow::from_total(server(index));
+        for index in new(servers) {
+            self.servers[index] = Flow::from_total(sample.servers[index]);
         }
         rearrange(&mut self.pools, pools);
-        let histories = self.pools.iter_mut().zip(pools).enumerate();
-        for (index, (history, _)) in histories.filter(|(_, (_, from))| from.is_none()) {
-            history.sessions = Flow::from_total(pool(index));
+        for index in new(pools) {
+            self.pools[index].sessions = Flow::from_total(sample.pools[index].sessions);
         }
         rearrange(&mut self.baseline.listeners, listeners);
         rearrange(&mut self.baseline.servers, servers);
@@ -241,7 +244,8 @@ impl History {
         let sessions = sample.sessions.iter().sum();
         self.accepted.sample(accepted, now, elapsed);
         self.sessions.sample(sessions, now, elapsed);
-        self.bytes_out.sample(sample.bytes_out, now, elapsed);
+        let bytes_out = sample.bytes_out.iter().sum();
+        self.bytes_out.sample(bytes_out, now, elapsed);
         self.listeners
             .resize_with(sample.accepted.len(), Default::default);
         for (index, (accepted, sessions)) in self.listeners.iter_mut().enumerate() {
@@ -258,6 +262,12 @@ impl History {
             pool.sample(sample, now, elapsed);
         }
     }
+}
+
+/// The places of what was not there before.
+fn new(moves: &[Option<usize>]) -> impl Iterator<Item = usize> {
+    let places = moves.iter().enumerate();
+    places.filter_map(|(place, from)| from.is_none().then_some(place))
 }
 
 /// What was not there before begins as [`Default`].
@@ -294,7 +304,7 @@ mod tests {
                 open: 3,
                 usable,
             }],
-            bytes_out: sessions * 1000,
+            bytes_out: vec![sessions * 1000],
             cpu: Duration::from_millis(sessions * 10),
         }
     }

@@ -46,26 +46,19 @@ impl Scene {
             servers: Vec::new(),
             gone: Gone::default(),
         };
-        nothing.followed_by(&nothing, config, workers, now)
+        nothing.followed_by(config, workers, now)
     }
 
     /// That of another configuration: what has its name goes on, and pools take their new
-    /// configuration at once. So do listeners that are still `served` although this one has them no
-    /// more, and pools of which something is left: their connections are counted where the new ones
-    /// are.
+    /// configuration at once. So does what this one has no more, as long as something of it is
+    /// left: its connections are counted where the new ones are.
     #[must_use]
-    pub fn followed_by(
-        &self,
-        served: &Self,
-        config: Arc<Config>,
-        workers: usize,
-        now: Instant,
-    ) -> Self {
+    pub fn followed_by(&self, config: Arc<Config>, workers: usize, now: Instant) -> Self {
         let mut numbers = self.numbers();
-        // One that was closed is served no more.
-        let open = served.listeners.iter().filter(|one| !one.open.is_closed());
-        let open: Vec<_> = open.cloned().collect();
-        let known = by_name([&open, &self.listeners], |one| &one.name);
+        // One that an operator has closed begins anew, and open.
+        let gone = self.gone_listeners().filter(|one| !one.open.is_closed());
+        let gone: Vec<_> = gone.collect();
+        let known = by_name([&gone, &self.listeners], |one| &one.name);
         let listeners = config.listeners.iter().map(|listener| {
             if let Some(known) = known.get(listener.name.as_str()) {
                 return Arc::clone(known);
@@ -95,6 +88,10 @@ impl Scene {
         }
     }
 
+    fn gone_listeners(&self) -> impl Iterator<Item = Arc<Listener>> {
+        self.gone.listeners.iter().filter_map(Weak::upgrade)
+    }
+
     /// Pools that are not in the configuration any more and have connections.
     pub fn gone_pools(&self) -> impl Iterator<Item = Arc<Pool>> {
         self.gone.pools.iter().filter_map(Weak::upgrade)
@@ -110,8 +107,7 @@ impl Scene {
 
     /// The numbers of all listeners and pools, also of those that are gone.
     fn numbers(&self) -> Numbers<Name> {
-        let gone = self.gone.listeners.iter().filter_map(Weak::upgrade);
-        let listeners = self.listeners.iter().cloned().chain(gone);
+        let listeners = self.listeners.iter().cloned().chain(self.gone_listeners());
         let listeners = listeners.map(|one| (Name::Listener(Arc::clone(&one.name)), one.number));
         let pools = self.pools.iter().cloned().chain(self.gone_pools());
         let pools = pools.map(|one| (Name::Pool(Arc::clone(&one.name)), one.number));
@@ -167,13 +163,13 @@ mod tests {
         let first = Scene::begin(config_of(&["a", "b"]), 1, now);
         let expected = (vec![("a", 2), ("b", 3)], vec![("a", 4), ("b", 5)]);
         assert_eq!(numbers(&first), expected);
-        let second = first.followed_by(&first, config_of(&["b", "c"]), 1, now);
+        let second = first.followed_by(config_of(&["b", "c"]), 1, now);
         let expected = (vec![("b", 3), ("c", 6)], vec![("b", 5), ("c", 7)]);
         assert_eq!(numbers(&second), expected);
         // As a connection does.
         let held = Arc::clone(&first.pools[0]);
         drop(first);
-        let third = second.followed_by(&second, config_of(&["d", "b", "c"]), 1, now);
+        let third = second.followed_by(config_of(&["d", "b", "c"]), 1, now);
         let expected = (
             vec![("d", 2), ("b", 3), ("c", 6)],
             vec![("d", 8), ("b", 5), ("c", 7)],
@@ -182,13 +178,13 @@ mod tests {
         let gone: Vec<_> = third.gone_pools().collect();
         assert!(Arc::ptr_eq(&gone[0], &held) && gone.len() == 1);
         // It comes back with what is left of it.
-        let fourth = third.followed_by(&third, config_of(&["b", "a"]), 1, now);
+        let fourth = third.followed_by(config_of(&["b", "a"]), 1, now);
         let expected = (vec![("b", 3), ("a", 9)], vec![("b", 5), ("a", 4)]);
         assert_eq!(numbers(&fourth), expected);
         assert!(Arc::ptr_eq(&fourth.pools[1], &held));
         drop((held, gone, second, third));
         assert_eq!(fourth.gone_pools().count(), 0);
-        let fifth = fourth.followed_by(&fourth, config_of(&["e", "a"]), 1, now);
+        let fifth = fourth.followed_by(config_of(&["e", "a"]), 1, now);
         let expected = (vec![("e", 2), ("a", 9)], vec![("e", 6), ("a", 4)]);
         assert_eq!(numbers(&fifth), expected);
     }

@@ -370,6 +370,12 @@ async fn listeners_come_and_go_and_their_connections_stay() {
     warren.client().await.echo().await.unwrap();
     old.echo().await.unwrap();
     warren.logs("reload: listener entrance: removed").await;
+    // Back again: it has the connections that are left of it.
+    std::fs::write(warren.setup.file(), file).unwrap();
+    let said = String::from_utf8(tell(&warren, "reload").stdout).unwrap();
+    assert_eq!(said, "listener entrance: new\nlistener door: removed\n");
+    warren.shows("FRONTEND", "scur", "1").await;
+    old.echo().await.unwrap();
     assert!(
         warren
             .ask("show events changes")

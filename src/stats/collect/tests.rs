@@ -151,7 +151,7 @@ fn what_stays_keeps_its_history_wherever_it_is_in_the_file() {
                 servers.s = '127.0.0.1:3'";
     let (config, _) = config::parse(text, "test", std::path::Path::new(".")).unwrap();
     let config = Arc::new(config);
-    registry.set_scene(scene.followed_by(&scene, config, 1, start));
+    registry.set_scene(scene.followed_by(config, 1, start));
 
     let look = || registry.snapshot(start + Duration::from_secs(2));
     let all = look();
@@ -186,11 +186,11 @@ fn a_server_that_comes_back_has_no_rate_of_its_past() {
         all.pools[0].servers.pop()
     };
 
-    registry.set_scene(there.followed_by(&there, without.into(), 1, start));
+    registry.set_scene(there.followed_by(without.into(), 1, start));
     registry.sample(start + second);
     assert_eq!(look(), None);
     let gone = registry.scene();
-    registry.set_scene(gone.followed_by(&gone, config, 1, start));
+    registry.set_scene(gone.followed_by(config, 1, start));
     there.servers[0].counters.of(0).sessions.add(2);
     registry.sample(start + 2 * second);
     let server = look().expect("it is there again");
@@ -199,7 +199,7 @@ fn a_server_that_comes_back_has_no_rate_of_its_past() {
 }
 
 #[test]
-fn a_pool_that_comes_back_has_no_rate_of_its_past() {
+fn a_listener_and_a_pool_that_come_back_have_no_rate_of_their_past() {
     let registry = registry();
     let start = Instant::now();
     let second = Duration::from_secs(1);
@@ -208,17 +208,34 @@ fn a_pool_that_comes_back_has_no_rate_of_its_past() {
     let mut without = config::Config::clone(&config);
     without.listeners.clear();
     without.pools.clear();
-    there.pools[0].counters.of(0).sessions.add(30);
+    let count = |by| {
+        there.pools[0].counters.of(0).sessions.add(by);
+        let counters = there.listeners[0].counters.of(0);
+        for counter in [&counters.accepted, &counters.sessions, &counters.bytes_out] {
+            counter.add(by);
+        }
+    };
+    count(30);
     registry.sample(start);
-    registry.set_scene(there.followed_by(&there, without.into(), 1, start));
+    registry.set_scene(there.followed_by(without.into(), 1, start));
     registry.sample(start + second);
     let gone = registry.scene();
-    registry.set_scene(gone.followed_by(&gone, config, 1, start));
-    there.pools[0].counters.of(0).sessions.add(2);
+    registry.set_scene(gone.followed_by(config, 1, start));
+    count(2);
     registry.sample(start + 2 * second);
-    let pool = registry.snapshot(start).pools.remove(0);
-    assert_eq!(pool.totals.sessions, 32, "it counts on");
-    assert_eq!((pool.session_rate.now, pool.session_rate.max), (2, 2));
+    let all = registry.snapshot(start);
+    let (listener, pool) = (&all.listeners[0], &all.pools[0]);
+    let totals = [listener.totals.sessions, pool.totals.sessions];
+    assert_eq!(totals, [32, 32], "they count on");
+    let rates = [
+        all.accept_rate,
+        all.session_rate,
+        all.bytes_out_rate,
+        listener.accept_rate,
+        listener.session_rate,
+        pool.session_rate,
+    ];
+    assert_eq!(rates.map(|rate| (rate.now, rate.max)), [(2, 2); 6]);
 }
 
 #[test]
