@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::net::{IpAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -168,7 +168,9 @@ pub(crate) fn what_was_there_before_is_cleared() {
 }
 
 /// A dump of many addresses comes in several datagrams. What goes between two of them must not take
-/// others with it.
+/// others with it. A kernel that holds no lock meanwhile does not tell of what goes while it looks
+/// for the place at which the last datagram begins, so that something may be missing now and then:
+/// the driver asks again before it believes that a virtual address is gone.
 pub(crate) fn a_dump_is_whole_while_addresses_change() {
     let lab = Lab::new(1);
     on(lab.host(1), |netlink, eth0| {
@@ -179,43 +181,46 @@ pub(crate) fn a_dump_is_whole_while_addresses_change() {
         for address in &many {
             netlink.keep(eth0, *address).unwrap();
         }
-        let stop = AtomicBool::new(false);
+        // The list begins with those that were there longest: each round takes some away and puts
+        // them behind the others.
+        let (stop, round) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let moving = |round: usize| many.chunks(64).nth(round % (many.len() / 64)).unwrap();
         std::thread::scope(|scope| {
             // Of the same network: threads begin in the one of the thread that starts them.
             scope.spawn(|| {
                 let mut other = Netlink::open().unwrap();
                 while !stop.load(Ordering::Relaxed) {
-                    for address in &many[..64] {
+                    let these = moving(round.fetch_add(1, Ordering::SeqCst) + 1);
+                    for address in these {
                         other.delete(eth0, *address).unwrap();
                     }
                     std::thread::sleep(Duration::from_millis(2));
-                    for address in &many[..64] {
+                    for address in these {
                         other.keep(eth0, *address).unwrap();
                     }
                     std::thread::sleep(Duration::from_millis(2));
                 }
             });
             let begun = Instant::now();
-            let (mut dumps, mut failed) = (0, 0);
+            let (mut dumps, mut failed, mut lacking) = (0, 0, 0);
             while begun.elapsed() < Duration::from_secs(3) {
                 dumps += 1;
+                let before = round.load(Ordering::SeqCst);
                 let Ok(known) = netlink.addresses() else {
                     failed += 1;
                     continue;
                 };
+                let moved = before..=round.load(Ordering::SeqCst);
+                let moved: HashSet<&IpNet> = moved.flat_map(moving).collect();
                 let known: HashSet<IpNet> = known.iter().map(|known| known.address).collect();
-                let missing = many[64..]
-                    .iter()
-                    .filter(|one| !known.contains(*one))
-                    .count();
-                if missing > 0 {
-                    stop.store(true, Ordering::Relaxed);
-                    panic!("dump {dumps} lacks {missing} addresses");
-                }
+                let mut stay = many.iter().filter(|one| !moved.contains(one));
+                lacking += u32::from(!stay.all(|one| known.contains(one)));
             }
             stop.store(true, Ordering::Relaxed);
-            println!("  {dumps} dumps, {failed} of them given up");
+            println!("  {dumps} dumps, {failed} of them given up, {lacking} lacked something");
             assert!(failed < dumps);
+            // A quarter of them, if interruptions are not heeded.
+            assert!(lacking <= dumps / 50);
         });
     });
 }
