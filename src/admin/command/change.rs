@@ -309,6 +309,8 @@ fn set_address(place: Place, words: &[&str], snapshot: &Snapshot) -> Result<Repl
     let Ok(ip) = bare.unwrap_or(word).parse::<IpAddr>() else {
         return refuse(&format!("Invalid addr '{word}' by 'stats socket command'"));
     };
+    // An IPv4 address in IPv6 form is the same broker.
+    let ip = ip.to_canonical();
     let server = &snapshot.pools[place.pool].servers[place.server];
     let before = server.address;
     let old_port = before.map_or(server.port, |address| address.port());

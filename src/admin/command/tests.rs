@@ -136,12 +136,15 @@ fn connections_of_removed_servers_can_be_ended() {
 
 #[test]
 fn an_address_may_stand_in_brackets_and_is_told_as_given() {
-    let Reply::Change(change, text) = reply("set server rabbit/rabbit-1 addr [::1] port 7") else {
-        panic!("no change");
-    };
-    let logged = "set server rabbit/rabbit-1 addr ::1 port 7";
-    assert_eq!(change.to_string(), logged);
-    assert!(text.contains(" to '[::1]', port changed "), "{text}");
+    for (given, logged) in [("[::1]", "::1"), ("::ffff:192.0.2.9", "192.0.2.9")] {
+        let set = |address| format!("set server rabbit/rabbit-1 addr {address} port 7");
+        let Reply::Change(change, text) = reply(&set(given)) else {
+            panic!("no change");
+        };
+        assert_eq!(change.to_string(), set(logged));
+        let told = format!(" to '{given}', port changed ");
+        assert!(text.contains(&told), "{text}");
+    }
     assert_eq!(
         said("set server rabbit/rabbit-1 addr [::1"),
         "Invalid addr '[::1' by 'stats socket command'\n"
