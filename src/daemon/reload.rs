@@ -151,7 +151,7 @@ impl Reloader {
     async fn reload(&self, reply: Option<oneshot::Sender<Outcome>>) {
         self.notifier.reloading();
         match self.read_and_prepare().await {
-            Ok((next, prepared)) => self.apply(next, prepared, reply).await,
+            Ok((next, prepared)) => self.apply(next, prepared, reply),
             Err(refusal) => {
                 let outcome = refusal.outcome();
                 self.note_refused(&refusal, &outcome);
@@ -181,7 +181,7 @@ impl Reloader {
     }
 
     /// Puts a configuration in force, and waits for the first checks of its servers.
-    async fn apply(&self, next: Next, prepared: Prepared, reply: Option<oneshot::Sender<Outcome>>) {
+    fn apply(&self, next: Next, prepared: Prepared, reply: Option<oneshot::Sender<Outcome>>) {
         let bound = self.overtake();
         let scene = self.put_in_force(Arc::clone(&next.config), prepared.max_connections);
         self.note_applied(&next);
@@ -192,9 +192,6 @@ impl Reloader {
             reply,
         };
         self.waiting.replace(Some(waiting));
-        // A listener that stays closed may have got an address of one that is still served.
-        let served = Arc::clone(&self.served.borrow());
-        self.serve(&served, Vec::new()).await;
     }
 
     /// Tells the service manager that it is over.

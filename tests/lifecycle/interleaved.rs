@@ -221,30 +221,6 @@ async fn an_address_that_is_another_listeners_afterwards_is_not_lost_with_the_on
     assert!(client_at(other).await.is_err());
 }
 
-#[tokio::test]
-async fn a_closed_listener_that_gets_the_address_of_an_open_one_closes_it_at_once() {
-    let (one, slow, warren) = world().await;
-    let [before, after] = [free_port(), free_port()];
-    warren
-        .setup
-        .write("", &hanging(&[("one", &one)], &second(before)));
-    assert!(said(warren.asked("reload")).await.starts_with("Success=1"));
-    drop(client_at(before).await.unwrap());
-    assert_eq!(warren.ask("disable frontend entrance").unwrap(), "\n");
-    let both = hanging(&[("one", &one), ("slow", &slow)], &second(after));
-    warren.setup.write("", &both);
-    let [entrance, taken] = [warren.setup.port, before].map(|port| format!("127.0.0.1:{port}"));
-    edit(&warren, &[(&entrance, &taken)]);
-    let reload = warren.asked("reload");
-    warren.shows("slow", "status", "DOWN").await;
-    let refused = async || client_at(before).await.err();
-    crate::wait::until("its address is closed", SOON, refused).await;
-    slow.become_(Mood::Good);
-    assert!(said(reload).await.starts_with("Success=1\n"));
-    assert!(client_at(before).await.is_err());
-    client_at(after).await.unwrap().echo().await.unwrap();
-}
-
 /// Reloads of a server that is never heard end as soon as an operator has said what it is.
 #[tokio::test]
 async fn a_server_that_an_operator_decides_about_is_not_waited_for() {
