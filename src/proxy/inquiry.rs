@@ -2,7 +2,6 @@
 //! is asked, and answers a page at a time: a look at all of 100,000 would hold up their bytes.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,8 +32,8 @@ pub enum Question {
     One(Id),
     /// This one, which is to be ended for this cause.
     End(Id, Cause),
-    /// To serve the listeners of another configuration, but for these addresses.
-    Rearrange(Arc<Scene>, Arc<[SocketAddr]>, Sockets),
+    /// To serve the listeners of another configuration.
+    Rearrange(Arc<Scene>, Sockets),
 }
 
 /// The answer to a [`Question`].
@@ -135,9 +134,7 @@ impl Worker {
                 let found = places.filter_map(|key| connections.get(key));
                 answer.sights.extend(found.map(|one| look(one)));
             }
-            Question::Rearrange(scene, closed, sockets) => {
-                self.rearrange(&scene, &closed, sockets);
-            }
+            Question::Rearrange(scene, sockets) => self.rearrange(&scene, sockets),
             Question::One(id) | Question::End(id, _) => {
                 let connections = self.connections.borrow();
                 let found = connections.get(id.key());

@@ -199,7 +199,7 @@ impl Worker {
         inbox: &Inbox,
         sockets: Sockets,
     ) {
-        self.rearrange(&self.registry.scene(), &[], sockets);
+        self.rearrange(&self.registry.scene(), sockets);
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -235,13 +235,8 @@ impl Worker {
 
     /// Serves the listeners of a configuration: goes on with the sockets whose address it has,
     /// whoever's they were, begins with new ones, and shuts the others. Listeners that an operator
-    /// has closed have none, nor do addresses that are `closed`.
-    pub(super) fn rearrange(
-        self: &Rc<Self>,
-        scene: &Scene,
-        closed: &[SocketAddr],
-        mut sockets: Sockets,
-    ) {
+    /// has closed have none.
+    pub(super) fn rearrange(self: &Rc<Self>, scene: &Scene, mut sockets: Sockets) {
         self.logs.set(scene.config.log.connections);
         let mut left = self.posts.take();
         left.retain(|post| !post.is_leaving());
@@ -256,7 +251,7 @@ impl Worker {
                 pool: Arc::clone(&scene.pools[config.pool]),
                 moves: !scene.config.virtual_routers.is_empty(),
             });
-            for address in config.bind.iter().filter(|at| !closed.contains(at)) {
+            for address in &config.bind {
                 // More than one of an address, if an earlier run had more workers.
                 while let Some(at) = left.iter().position(|post| post.address == *address) {
                     let post = left.swap_remove(at);
@@ -269,7 +264,7 @@ impl Worker {
             }
         }
         left.iter().for_each(|post| post.leave(self));
-        // They were closed before anybody could use them.
+        // Their listener was closed before it could use them.
         sockets
             .iter()
             .for_each(|(_, socket)| listener::shut(socket));

@@ -165,62 +165,6 @@ async fn a_listener_is_closed_and_opened_before_it_has_a_server() {
     early.echo().await.unwrap();
 }
 
-/// Replaces words of the daemon's file.
-fn edit(warren: &Warren, words: &[(&str, &str)]) {
-    let mut file = std::fs::read_to_string(warren.setup.file()).unwrap();
-    for (before, after) in words {
-        file = file.replace(before, after);
-    }
-    std::fs::write(warren.setup.file(), file).unwrap();
-}
-
-#[tokio::test]
-async fn a_listener_with_a_new_name_is_closed_while_the_old_one_still_has_its_address() {
-    let (one, slow, warren) = world().await;
-    let both = hanging(&[("one", &one), ("slow", &slow)], "");
-    warren.setup.write("", &both);
-    edit(&warren, &[("listen.entrance", "listen.door")]);
-    let reload = warren.asked("reload");
-    warren.shows("slow", "status", "DOWN").await;
-    let mut served = warren.client().await;
-    served.echo().await.unwrap();
-    assert_eq!(warren.ask("disable frontend door").unwrap(), "\n");
-    let refused = client_at(warren.setup.port).await.map(|_| ()).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-    served.echo().await.unwrap();
-    assert_eq!(warren.ask("enable frontend door").unwrap(), "\n");
-    warren.client().await.echo().await.unwrap();
-    // Closed, it stays so when it gets the address.
-    assert_eq!(warren.ask("disable frontend door").unwrap(), "\n");
-    assert!(!reload.is_finished());
-    slow.become_(Mood::Good);
-    assert!(said(reload).await.starts_with("Success=1\n"));
-    assert!(client_at(warren.setup.port).await.is_err());
-    assert_eq!(warren.ask("enable frontend door").unwrap(), "\n");
-    warren.client().await.echo().await.unwrap();
-}
-
-#[tokio::test]
-async fn an_address_that_is_another_listeners_afterwards_is_not_lost_with_the_one_that_closes() {
-    let (one, slow, warren) = world().await;
-    let other = free_port();
-    let both = hanging(&[("one", &one), ("slow", &slow)], &second(other));
-    warren.setup.write("", &both);
-    let swapped = [("listen.entrance", "listen.x"), ("second", "entrance")];
-    edit(
-        &warren,
-        &[&swapped[..], &[("listen.x", "listen.second")]].concat(),
-    );
-    let reload = warren.asked("reload");
-    warren.shows("slow", "status", "DOWN").await;
-    assert_eq!(warren.ask("disable frontend entrance").unwrap(), "\n");
-    assert!(client_at(other).await.is_err());
-    slow.become_(Mood::Good);
-    assert!(said(reload).await.starts_with("Success=1\n"));
-    warren.client().await.echo().await.unwrap();
-    assert!(client_at(other).await.is_err());
-}
-
 /// Reloads of a server that is never heard end as soon as an operator has said what it is.
 #[tokio::test]
 async fn a_server_that_an_operator_decides_about_is_not_waited_for() {

@@ -41,13 +41,6 @@ fn open(scene: &Scene) -> impl Iterator<Item = &Listener> {
     open.map(|(config, _)| config)
 }
 
-/// The addresses of those that an operator has closed.
-fn closed(scene: &Scene) -> impl Iterator<Item = SocketAddr> {
-    let listeners = scene.config.listeners.iter().zip(&scene.listeners);
-    let closed = listeners.filter(|(_, listener)| listener.open.is_closed());
-    closed.flat_map(|(config, _)| config.bind.iter().copied())
-}
-
 /// A listener by its name.
 fn find<'a>(scene: &'a Scene, name: &str) -> Option<(&'a Listener, &'a Arc<stats::Listener>)> {
     let mut listeners = scene.config.listeners.iter().zip(&scene.listeners);
@@ -97,10 +90,8 @@ impl Reloader {
 
     /// The addresses that are bound: those that the workers serve, and those that wait for checks.
     fn held(&self) -> Vec<SocketAddr> {
-        let (scene, served) = (self.registry.scene(), self.served.borrow());
-        let closed: Vec<_> = closed(&scene).collect();
+        let served = self.served.borrow();
         let served = open(&served).flat_map(|one| one.bind.iter().copied());
-        let served = served.filter(|address| !closed.contains(address));
         let waiting = self.waiting.borrow();
         let bound = waiting.iter().filter_map(|one| one.sockets.first());
         let bound = bound.flatten().map(|(address, _)| *address);
@@ -108,22 +99,15 @@ impl Reloader {
     }
 
     /// Has the workers serve the listeners of a configuration, with these new sockets. They have
-    /// shut what they do not serve any more when this ends. An address whose listener is closed in
-    /// the configuration in force is not served, even if that reload waits for checks, and a
-    /// listener of another name has the address until it is through.
+    /// shut what they do not serve any more when this ends.
     pub(super) async fn serve(&self, scene: &Arc<Scene>, mut sockets: Vec<Sockets>) {
         self.served.replace(Arc::clone(scene));
-        let closed: Arc<[SocketAddr]> = closed(&self.registry.scene()).collect();
         fd_store::keep(sockets.iter().flatten().map(|(_, socket)| socket));
         sockets.resize_with(self.inboxes.len(), Vec::new);
         for (inbox, sockets) in self.inboxes.iter().zip(sockets) {
             // A worker that has ended has nothing to do any more.
             let _ = inbox
-                .ask(Question::Rearrange(
-                    Arc::clone(scene),
-                    Arc::clone(&closed),
-                    sockets,
-                ))
+                .ask(Question::Rearrange(Arc::clone(scene), sockets))
                 .await;
         }
     }
@@ -144,22 +128,7 @@ impl Reloader {
         self.limits.reconsider();
         let served = Arc::clone(&self.served.borrow());
         self.serve(&served, Vec::new()).await;
-        self.bind_for_others(&scene);
         done("")
-    }
-
-    /// Binds anew what was closed with a listener and is another one's once the reload that waits
-    /// is through.
-    fn bind_for_others(&self, scene: &Scene) {
-        let bound = self.bind(&scene.config);
-        match (bound, &mut *self.waiting.borrow_mut()) {
-            (Ok(bound), Some(waiting)) => {
-                let sockets = waiting.sockets.iter_mut().zip(bound);
-                sockets.for_each(|(waiting, bound)| waiting.extend(bound));
-            }
-            (Ok(_), None) => {}
-            (Err(error), _) => tracing::error!("{}", error.in_words()),
-        }
     }
 
     /// `enable frontend`: its addresses are bound anew, all or none.
@@ -188,7 +157,7 @@ impl Reloader {
         };
         listener.open.set_closed(false);
         if let Some(waiting) = &mut *self.waiting.borrow_mut() {
-            let is_later = |at: &SocketAddr| !open(&served).any(|one| one.bind.contains(at));
+            let is_later = |at: &SocketAddr| !known.is_some_and(|one| one.bind.contains(at));
             for (now, later) in now.iter_mut().zip(&mut waiting.sockets) {
                 later.extend(now.extract_if(.., |(at, _)| is_later(at)));
             }
