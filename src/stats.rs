@@ -118,6 +118,11 @@ impl Gauge {
             .is_ok()
     }
 
+    /// Reserves a place whatever the limit.
+    pub fn reserve_anyway(&self) {
+        self.reserved.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Gives back a place that was reserved.
     ///
     /// # Panics

@@ -70,6 +70,16 @@ impl Limits {
         })
     }
 
+    /// A slot although there is none left.
+    pub(super) fn take_anyway(self: &Arc<Self>, listener: &Arc<Listener>) -> Slot {
+        listener.open.reserve_anyway();
+        self.registry.connections.reserve_anyway();
+        Slot {
+            limits: Arc::clone(self),
+            listener: Arc::clone(listener),
+        }
+    }
+
     /// Makes everybody who waits for a slot look again: a limit was changed.
     pub(super) fn reconsider(&self) {
         self.freed.notify_waiters();

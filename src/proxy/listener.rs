@@ -1,8 +1,7 @@
 //! Bind, accept, limits, and the three kinds of accept failure.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
+use std::net::{Shutdown, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +25,9 @@ const PAUSE_LIMITED: Duration = Duration::from_millis(100);
 /// So many clients that had gone when they were accepted, one after the other, are no chance: it is
 /// us who may not accept (EPERM of a security module or a filter, say).
 const ODD: u32 = 16;
+/// So many who were accepted before there was a slot for them wait in a post: no descriptor was
+/// budgeted for them.
+const EARLY: usize = 16;
 /// How long to wait before a broken listener is bound anew.
 const PAUSE_BROKEN: Duration = Duration::from_secs(1);
 
@@ -193,24 +195,25 @@ fn enter(
     worker.limits.pause(&door.listener)
 }
 
-/// Accepts who waits in the backlog of a socket that is to be closed, those first who have left it
-/// early: they have been told by the kernel that they are connected.
-pub(super) fn take_in(
-    worker: &Rc<Worker>,
-    door: &Rc<Door>,
-    socket: &TcpListener,
-    early: &mut VecDeque<Early>,
-) {
+/// Accepts who waits in the backlog of a socket that is to be closed: they have been told by the
+/// kernel that they are connected.
+pub(super) fn take_in(worker: &Rc<Worker>, door: &Rc<Door>, socket: &TcpListener) {
     while let Some(slot) = worker.limits.take(&door.listener) {
-        let early = early.pop_front();
-        let accepted = early.map_or_else(|| accept_now(socket), Ok).and_then(known);
-        match accepted {
+        match accept_now(socket).and_then(known) {
             Ok((client, peer)) => {
                 // Nobody else comes: the rate need not be kept.
                 let _ = enter(worker, door, client, peer, slot);
             }
             Err(_) => break,
         }
+    }
+}
+
+/// Lets in who was accepted early, whatever the limits: there is nothing any more to wait in.
+pub(super) fn let_in(worker: &Rc<Worker>, door: &Rc<Door>, early: Early) {
+    if let Ok((client, peer)) = known(early) {
+        let slot = worker.limits.take_anyway(&door.listener);
+        let _ = enter(worker, door, client, peer, slot);
     }
 }
 
@@ -221,23 +224,28 @@ fn known((client, peer): Early) -> io::Result<(TcpStream, SocketAddr)> {
 
 /// Resets who waits in the backlog and came to an address that is not ours now, without a slot: a
 /// limit must not keep silent about it until no reset can be sent any more. The kernel hands them
-/// out one after the other, so that the others are accepted as well, and wait in the post.
+/// out one after the other, so that others are accepted as well: [`EARLY`] of them wait in the post,
+/// and further ones are reset like those behind whom they were.
 pub(super) fn turn_away(worker: &Worker, post: &Post) {
     let Ok(socket) = post.socket() else { return };
     let absent = Arc::clone(&worker.absent.borrow().addresses);
     let door = post.door();
-    let stays = |(client, peer): &Early| {
+    let stays = |client: &StdStream| {
         let local = client.local_addr().map(|local| local.ip().to_canonical());
         // A socket without an address has failed, and says so when it is read.
-        let stays = local.map_or(true, |local| !absent.contains(&local));
-        if !stays {
-            connection::turn_away(worker, &door, client, *peer);
-        }
-        stays
+        local.map_or(true, |local| !absent.contains(&local))
     };
-    let mut waiting = post.early.borrow_mut();
-    waiting.retain(stays);
-    waiting.extend(std::iter::from_fn(|| next_in_backlog(worker, &door, &socket)).filter(stays));
+    let mut early = post.early.borrow_mut();
+    let known = std::mem::take(&mut *early).into_iter();
+    for one in known.chain(std::iter::from_fn(|| {
+        next_in_backlog(worker, &door, &socket)
+    })) {
+        if early.len() < EARLY && stays(&one.0) {
+            early.push_back(one);
+        } else {
+            connection::turn_away(worker, &door, &one.0, one.1);
+        }
+    }
 }
 
 /// Accepts the next who waits already.

@@ -86,18 +86,22 @@ impl Post {
     /// Lets in who waits in the backlog, unless the listener is closed, and accepts no more.
     pub(super) fn leave(&self, worker: &Rc<Worker>) {
         self.leaving.set(true);
+        self.let_early_in(worker);
         if let Ok(socket) = self.socket() {
-            let early = &mut self.early.borrow_mut();
-            listener::take_in(worker, &self.door(), &socket, early);
+            listener::take_in(worker, &self.door(), &socket);
         }
         self.shut();
-        self.drop_early();
     }
 
-    /// Resets who was accepted and has no slot, as the kernel does with those in the backlog.
-    fn drop_early(&self) {
-        for (client, _) in self.early.take() {
-            connection::reset(&client);
+    /// Lets in who was accepted already; resets them if the listener is closed, as the kernel does
+    /// with those in the backlog.
+    fn let_early_in(&self, worker: &Rc<Worker>) {
+        let door = self.door();
+        for early in self.early.take() {
+            match door.listener.open.is_closed() {
+                true => connection::reset(&early.0),
+                false => listener::let_in(worker, &door, early),
+            }
         }
     }
 
@@ -112,11 +116,12 @@ impl Post {
         self.leaving.get()
     }
 
-    /// Ends its task as it is. The service manager may go on with the socket.
-    pub(super) fn stop(&self) {
+    /// Ends its task as it is. The service manager may go on with the socket, but not with those
+    /// who have left its backlog already.
+    pub(super) fn stop(&self, worker: &Rc<Worker>) {
         if let Some(task) = self.task.get() {
             task.abort();
         }
-        self.drop_early();
+        self.let_early_in(worker);
     }
 }

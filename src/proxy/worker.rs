@@ -275,8 +275,8 @@ impl Worker {
         self.doors.notify_waiters();
     }
 
-    fn stop_accepting(&self) {
-        self.posts.take().iter().for_each(|post| post.stop());
+    fn stop_accepting(self: &Rc<Self>) {
+        self.posts.take().iter().for_each(|post| post.stop(self));
     }
 
     /// Whether it matters that a connection has ended.
