@@ -92,16 +92,6 @@ impl Pool {
             }
         });
     }
-
-    /// The pool is not in the file any more: all its servers are [retired](Pool::retire), so that
-    /// who waits for one hears that there is none. One that comes back takes its configuration as
-    /// any other.
-    pub fn close(&self, now: Instant) {
-        let mut config = self.setup().config.clone();
-        config.servers.clear();
-        self.reconfigure(&config, self.id(), now);
-        self.retire(now);
-    }
 }
 
 impl Inside {

@@ -67,7 +67,6 @@ impl Reloader {
         self.serve(&scene, sockets).await;
         let now = Instant::now();
         scene.pools.iter().for_each(|pool| pool.retire(now));
-        scene.gone_pools().for_each(|pool| pool.close(now));
         self.election.reconfigure(&scene).await;
         if self.registry.stopping.load(Ordering::Relaxed) {
             // They take nobody in.

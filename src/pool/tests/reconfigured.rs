@@ -416,17 +416,13 @@ fn a_pool_that_comes_back_goes_on_with_what_is_left_of_it() {
     let pool = up(settings.clone());
     let open = lease(&pool);
     assert_eq!(open.index(), 0);
-    pool.close(now);
-    assert!(matches!(choose(&pool), Choice::NoServer));
-    assert_eq!(pool.connected(0).len(), 1);
-
     // The name of what has a connection is no other's, and neither is its number.
     let mut again = named(&["b", "c"]);
     again.servers.push(settings.servers[0].clone());
     reconfigure(&pool, &again);
     expect_numbers(&pool, &[("b", 2), ("c", 3), ("a", 1)]);
     assert_eq!(shown(&pool, "a").open, 1);
-    assert_eq!(pool.usable(), (0, 0), "they are checked first");
+    assert_eq!(pool.usable(), (2, 0), "the new one is checked first");
     for place in 0..3 {
         pool.report(place, report(Some(Health::Up)), now);
     }
@@ -434,19 +430,6 @@ fn a_pool_that_comes_back_goes_on_with_what_is_left_of_it() {
     assert!(!more.contains(&2), "it is full: {more:?}");
     drop(open);
     assert_eq!(shown(&pool, "a").open, 0);
-}
-
-#[test]
-fn who_waits_in_a_pool_that_goes_hears_that_there_is_no_server() {
-    let pool = up(limited(Balance::Leastconn, &[1]));
-    let open = lease(&pool);
-    let bell = Arc::new(Bell::default());
-    let mut waiting = wait(&pool);
-    assert!(poll(&mut waiting, &bell).is_pending());
-    pool.close(Instant::now());
-    assert!(bell.has_rung());
-    assert!(matches!(poll(&mut waiting, &bell), Poll::Ready(None)));
-    drop(open);
 }
 
 #[test]
