@@ -80,6 +80,12 @@ impl Limits {
         }
     }
 
+    /// How many more connections there may be in all; 0 if nothing limits them.
+    pub(super) fn free(&self) -> usize {
+        let connections = &self.registry.connections;
+        connections.limit().saturating_sub(connections.get()) as usize
+    }
+
     /// Makes everybody who waits for a slot look again: a limit was changed.
     pub(super) fn reconsider(&self) {
         self.freed.notify_waiters();

@@ -25,8 +25,8 @@ const PAUSE_LIMITED: Duration = Duration::from_millis(100);
 /// So many clients that had gone when they were accepted, one after the other, are no chance: it is
 /// us who may not accept (EPERM of a security module or a filter, say).
 const ODD: u32 = 16;
-/// So many who were accepted before there was a slot for them wait in a post: no descriptor was
-/// budgeted for them.
+/// So many who were accepted before there was a slot for them may wait in a post although no
+/// descriptor was budgeted for them.
 const EARLY: usize = 16;
 /// How long to wait before a broken listener is bound anew.
 const PAUSE_BROKEN: Duration = Duration::from_secs(1);
@@ -224,8 +224,8 @@ fn known((client, peer): Early) -> io::Result<(TcpStream, SocketAddr)> {
 
 /// Resets who waits in the backlog and came to an address that is not ours now, without a slot: a
 /// limit must not keep silent about it until no reset can be sent any more. The kernel hands them
-/// out one after the other, so that others are accepted as well: [`EARLY`] of them wait in the post,
-/// and further ones are reset like those behind whom they were.
+/// out one after the other, so that others are accepted as well: they wait in the post. Those for
+/// whom there is no descriptor are reset like those among whom they were.
 pub(super) fn turn_away(worker: &Worker, post: &Post) {
     let Ok(socket) = post.socket() else { return };
     let absent = Arc::clone(&worker.absent.borrow().addresses);
@@ -235,12 +235,14 @@ pub(super) fn turn_away(worker: &Worker, post: &Post) {
         // A socket without an address has failed, and says so when it is read.
         local.map_or(true, |local| !absent.contains(&local))
     };
+    // A connection that could be has two descriptors, and other posts take some as well.
+    let room = EARLY + worker.limits.free() / (2 * worker.registry.workers.len());
     let mut early = post.early.borrow_mut();
     let known = std::mem::take(&mut *early).into_iter();
     for one in known.chain(std::iter::from_fn(|| {
         next_in_backlog(worker, &door, &socket)
     })) {
-        if early.len() < EARLY && stays(&one.0) {
+        if early.len() < room && stays(&one.0) {
             early.push_back(one);
         } else {
             connection::turn_away(worker, &door, &one.0, one.1);

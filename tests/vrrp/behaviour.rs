@@ -416,8 +416,8 @@ pub(crate) fn thousands_of_silent_clients_are_reset() {
     assert!(crowd.log().contains("4000 reset"), "{}", crowd.log());
 }
 
-/// Two listeners of which one serves one client at a time, the other twenty a second. Among those
-/// who wait for the first are twenty who came to the node's own address.
+/// Two listeners that serve one client at a time between them. Among those who wait for the first
+/// are twenty who came to the node's own address.
 const QUEUE: &str = "\
 import select, socket, struct, threading
 server = socket.create_server(('', 7000), backlog=1024)
@@ -459,13 +459,12 @@ print('so are the last', flush=True)
 
 pub(crate) fn clients_that_wait_for_a_slot_are_reset_too() {
     let lab = Lab::new(3);
-    let one_by_one = "[global]\nworkers = 1\n[listen.few]\nbind = \"0.0.0.0:5672\"\npool = \"p\"\n\
-                      max_connections = 1\n";
-    let limited = "[listen.slow]\nbind = \"0.0.0.0:5673\"\npool = \"p\"\nmax_accept_rate = 20\n\
-                   [pool.p]\ncheck = { type = \"none\" }\nservers = { s = \"10.9.0.3:7000\" }\n";
-    let proxy = format!("{one_by_one}{limited}");
-    let mut one = tracking(&lab, 1, 150, &proxy);
-    let _two = tracking(&lab, 2, 100, &proxy);
+    let proxy = "[global]\nworkers = 1\nmax_connections = 1\n\
+                 [listen.one]\nbind = \"0.0.0.0:5672\"\npool = \"p\"\n\
+                 [listen.other]\nbind = \"0.0.0.0:5673\"\npool = \"p\"\nmax_accept_rate = 20\n\
+                 [pool.p]\ncheck = { type = \"none\" }\nservers = { s = \"10.9.0.3:7000\" }\n";
+    let mut one = tracking(&lab, 1, 150, proxy);
+    let _two = tracking(&lab, 2, 100, proxy);
     until("the first is master", LONG, || lab.host(1).has(VIP));
     let queue = connected(lab.host(3), QUEUE);
     assert_eq!(one.ask("vrrp release"), "\n");
