@@ -200,21 +200,24 @@ pub fn is_link_local(ip: &IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
+/// An address as an operator adds it.
+#[cfg(test)]
+pub(crate) fn added(interface: u32, text: &str) -> Address {
+    Address {
+        interface,
+        address: text.parse().unwrap(),
+        secondary: false,
+        tentative: false,
+        valid: None,
+        preferred: None,
+        marked: false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::added as address;
     use super::*;
-
-    fn address(interface: u32, text: &str) -> Address {
-        Address {
-            interface,
-            address: text.parse().unwrap(),
-            secondary: false,
-            tentative: false,
-            valid: None,
-            preferred: None,
-            marked: false,
-        }
-    }
 
     fn link(index: u32, name: &str, carrier: bool) -> Link {
         Link {

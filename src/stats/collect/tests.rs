@@ -170,30 +170,42 @@ fn what_stays_keeps_its_history_wherever_it_is_in_the_file() {
     assert_eq!(look().pools[1].servers[1].session_rate.max, 7);
 }
 
-#[test]
-fn a_server_that_comes_back_has_no_rate_of_its_past() {
-    let registry = registry();
+/// Takes something out of the configuration in which 30 sessions were counted, and puts it back;
+/// then two more are counted. What is seen while it is gone, and at the end.
+fn goes_and_comes_back(
+    registry: &Registry,
+    remove: impl FnOnce(&mut config::Config),
+    count: impl Fn(u64),
+) -> [Snapshot; 2] {
     let start = Instant::now();
     let second = Duration::from_secs(1);
     let there = registry.scene();
     let config = Arc::clone(&there.config);
     let mut without = config::Config::clone(&config);
-    without.pools[0].servers.clear();
-    there.servers[0].counters.of(0).sessions.add(30);
+    remove(&mut without);
+    count(30);
     registry.sample(start);
-    let look = || {
-        let mut all = registry.snapshot(start);
-        all.pools[0].servers.pop()
-    };
-
     registry.set_scene(there.followed_by(without.into(), 1, start));
     registry.sample(start + second);
-    assert_eq!(look(), None);
-    let gone = registry.scene();
-    registry.set_scene(gone.followed_by(config, 1, start));
-    there.servers[0].counters.of(0).sessions.add(2);
+    let gone = registry.snapshot(start);
+    let scene = registry.scene();
+    registry.set_scene(scene.followed_by(config, 1, start));
+    count(2);
     registry.sample(start + 2 * second);
-    let server = look().expect("it is there again");
+    [gone, registry.snapshot(start)]
+}
+
+#[test]
+fn a_server_that_comes_back_has_no_rate_of_its_past() {
+    let registry = registry();
+    let there = registry.scene();
+    let [mut gone, mut back] = goes_and_comes_back(
+        &registry,
+        |config| config.pools[0].servers.clear(),
+        |by| there.servers[0].counters.of(0).sessions.add(by),
+    );
+    assert_eq!(gone.pools[0].servers.pop(), None);
+    let server = back.pools[0].servers.pop().expect("it is there again");
     assert_eq!(server.totals.sessions, 32, "it counts on");
     assert_eq!((server.session_rate.now, server.session_rate.max), (2, 2));
 }
@@ -201,13 +213,11 @@ fn a_server_that_comes_back_has_no_rate_of_its_past() {
 #[test]
 fn a_listener_and_a_pool_that_come_back_have_no_rate_of_their_past() {
     let registry = registry();
-    let start = Instant::now();
-    let second = Duration::from_secs(1);
     let there = registry.scene();
-    let config = Arc::clone(&there.config);
-    let mut without = config::Config::clone(&config);
-    without.listeners.clear();
-    without.pools.clear();
+    let remove = |config: &mut config::Config| {
+        config.listeners.clear();
+        config.pools.clear();
+    };
     let count = |by| {
         there.pools[0].counters.of(0).sessions.add(by);
         let counters = there.listeners[0].counters.of(0);
@@ -215,15 +225,7 @@ fn a_listener_and_a_pool_that_come_back_have_no_rate_of_their_past() {
             counter.add(by);
         }
     };
-    count(30);
-    registry.sample(start);
-    registry.set_scene(there.followed_by(without.into(), 1, start));
-    registry.sample(start + second);
-    let gone = registry.scene();
-    registry.set_scene(gone.followed_by(config, 1, start));
-    count(2);
-    registry.sample(start + 2 * second);
-    let all = registry.snapshot(start);
+    let [_, all] = goes_and_comes_back(&registry, remove, count);
     let (listener, pool) = (&all.listeners[0], &all.pools[0]);
     let totals = [listener.totals.sessions, pool.totals.sessions];
     assert_eq!(totals, [32, 32], "they count on");

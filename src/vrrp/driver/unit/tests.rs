@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::limits::Surroundings;
+use crate::vip::interface::added as address;
 use crate::vip::netlink::Link;
 use crate::vrrp::driver::wanted::wanted;
 use crate::vrrp::inputs::PoolInput;
@@ -98,15 +99,6 @@ fn an_address_goes_from_where_nobody_has_claimed_it() {
         hardware: None,
         carrier: true,
     });
-    let address = |interface: u32, text: &str| Address {
-        interface,
-        address: text.parse().unwrap(),
-        secondary: false,
-        tentative: false,
-        valid: None,
-        preferred: None,
-        marked: false,
-    };
     let strays = |unit: &Unit, place: u32, text: &str| {
         let mut own = vec![address(2, "192.0.2.1/24"), address(4, "127.0.0.1/8")];
         own.push(address(2, text));
